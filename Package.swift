@@ -1,0 +1,50 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+  name: "StorageLab",
+  products: [
+    .library(name: "StorageLab", targets: ["StorageLab"]),
+    .executable(name: "labctl", targets: ["labctl"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(
+      name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+    .target(name: "CLabShims"),
+    .target(
+      name: "StorageLab",
+      dependencies: [
+        "CSQLite", "CLZ4", "CLabShims",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ],
+      swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "labctl",
+      dependencies: [
+        "StorageLab",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "StorageLabTests",
+      dependencies: [
+        "StorageLab",
+        .product(name: "Subprocess", package: "swift-subprocess"),
+      ],
+      resources: [.copy("Scripts"), .copy("Fixtures")],
+      swiftSettings: swiftSettings),
+  ],
+  swiftLanguageModes: [.v6]
+)

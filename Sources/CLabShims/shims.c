@@ -1,0 +1,72 @@
+#define _GNU_SOURCE
+#include "CLabShims.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static int result(int status) { return status == 0 ? 0 : -errno; }
+
+int lab_fdatasync(int fd) {
+#if defined(__linux__)
+  return result(fdatasync(fd));
+#else
+  return result(fsync(fd));
+#endif
+}
+
+int lab_preallocate(int fd, int64_t offset, int64_t length) {
+#if defined(__linux__)
+  return result(fallocate(fd, 0, offset, length));
+#else
+  return -ENOTSUP;
+#endif
+}
+
+int lab_punch_hole(int fd, int64_t offset, int64_t length) {
+#if defined(__linux__)
+  return result(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
+#else
+  return -ENOTSUP;
+#endif
+}
+
+int lab_drop_cached(int fd) {
+#if defined(__linux__)
+  return -posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+#else
+  return -ENOTSUP;
+#endif
+}
+
+int lab_populate_write(void *address, size_t length) {
+#if defined(__linux__)
+  return result(madvise(address, length, MADV_POPULATE_WRITE));
+#else
+  return -ENOTSUP;
+#endif
+}
+
+int lab_try_lock(int fd) { return result(flock(fd, LOCK_EX | LOCK_NB)); }
+
+uint64_t lab_monotonic_nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void lab_name_thread(const char *name) {
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), name);
+#else
+  pthread_setname_np(name);
+#endif
+}

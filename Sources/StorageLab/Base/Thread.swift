@@ -1,0 +1,102 @@
+import CLabShims
+import Glibc
+
+/// A mutual-exclusion lock that threads can also wait on. `Synchronization.Mutex` has no
+/// condition variable; background work and group commit need one.
+public final class WaitableLock: @unchecked Sendable {
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+  public init() {
+    pthread_mutex_init(mutex, nil)
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(condition, &attributes)
+    pthread_condattr_destroy(&attributes)
+  }
+
+  deinit {
+    pthread_cond_destroy(condition)
+    pthread_mutex_destroy(mutex)
+    condition.deallocate()
+    mutex.deallocate()
+  }
+
+  @inline(__always)
+  public func lock() { pthread_mutex_lock(mutex) }
+
+  @inline(__always)
+  public func unlock() { pthread_mutex_unlock(mutex) }
+
+  @inline(__always)
+  public func withLock<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    lock()
+    defer { unlock() }
+    return try body()
+  }
+
+  /// Releases the lock, sleeps until woken, takes it again. REQUIRES: the lock is held.
+  /// May wake without cause: callers wait in a loop on their condition.
+  public func wait() { pthread_cond_wait(condition, mutex) }
+
+  /// As `wait`, but no longer than `nanoseconds`. Returns false on time-out.
+  public func wait(nanoseconds: UInt64) -> Bool {
+    var deadline = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &deadline)
+    let total = UInt64(deadline.tv_nsec) + nanoseconds
+    deadline.tv_sec += Int(total / 1_000_000_000)
+    deadline.tv_nsec = Int(total % 1_000_000_000)
+    return pthread_cond_timedwait(condition, mutex, &deadline) == 0
+  }
+
+  public func wakeAll() { pthread_cond_broadcast(condition) }
+  public func wakeOne() { pthread_cond_signal(condition) }
+}
+
+/// One operating-system thread that runs a closure. `join` must be called before release.
+public final class LabThread: @unchecked Sendable {
+  private final class Start {
+    let name: String
+    let body: @Sendable () -> Void
+    init(name: String, body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
+  }
+
+  private var handle = pthread_t()
+  private var isJoined = false
+
+  /// Starts the thread. `name` shows in debuggers and profilers (15 bytes at most).
+  /// Errors: `io` when the system has no thread to give.
+  public init(name: String, _ body: @escaping @Sendable () -> Void) throws(StorageError) {
+    let start = Unmanaged.passRetained(Start(name: String(name.prefix(15)), body: body))
+    let status = pthread_create(
+      &handle, nil,
+      { argument in
+        guard let argument else { return nil }
+        let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+        lab_name_thread(start.name)
+        start.body()
+        return nil
+      }, start.toOpaque())
+    if status != 0 {
+      start.release()
+      throw StorageError(.io, "cannot start thread \(name)", errno: status)
+    }
+  }
+
+  /// Waits until the closure has returned. Calling it again does nothing.
+  public func join() {
+    if isJoined { return }
+    isJoined = true
+    pthread_join(handle, nil)
+  }
+
+  public static func sleep(nanoseconds: UInt64) {
+    var request = timespec(
+      tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+    nanosleep(&request, nil)
+  }
+}

@@ -1,0 +1,131 @@
+/// The directory that an engine owns: its lock and the file that says whose it is.
+///
+/// `ENGINE` (docs/formats.md, "Engine file"): a magic number, the format version, the
+/// engine's name, a checksum. A directory of another engine, of a newer version or of none
+/// is refused before any other byte is read.
+public final class EngineDirectory: Sendable {
+  public static let identityName = "ENGINE"
+  public static let lockName = "LOCK"
+  static let magic: UInt64 = 0x3142_414c_4547_5453  // "STGELAB1" in file order
+
+  public let path: String
+  private let lock: (any FileLock)?
+
+  private init(path: String, lock: (any FileLock)?) {
+    self.path = path
+    self.lock = lock
+  }
+
+  /// Opens, and if allowed makes, the directory at `options.path` for `engine`.
+  /// `isNew` tells that the identity was written just now.
+  ///
+  /// Errors: `notFound`, `locked`, `wrongFormat` (another engine, a foreign directory),
+  /// `unsupportedVersion`, `corruption`.
+  public static func open(
+    engine: String, version: UInt32, options: EngineOptions
+  ) throws(StorageError) -> (directory: EngineDirectory, isNew: Bool) {
+    let fileSystem = options.fileSystem
+    let path = options.path
+    let mayCreate = options.createIfMissing && !options.isReadOnly
+    if try !fileSystem.exists(path) {
+      guard mayCreate else { throw missing(path) }
+      try fileSystem.createDirectory(path)
+      try fileSystem.syncDirectory(parentDirectory(path))
+    }
+    let identityPath = joinPath(path, identityName)
+    let hasIdentity = try fileSystem.exists(identityPath)
+    if hasIdentity { try check(identityPath, engine: engine, version: version, fileSystem) }
+    if !hasIdentity {
+      let names = try fileSystem.list(path).filter {
+        $0 != lockName && $0 != identityName + ".tmp"
+      }
+      if let stranger = names.first {
+        throw StorageError(
+          .wrongFormat, "the directory holds \(stranger) but no database",
+          remedy: "Name an empty or a new directory", path: path)
+      }
+      guard mayCreate else { throw missing(path) }
+    }
+    // A reader that must not change the directory takes no lock; it would have to create one.
+    let lock = options.isReadOnly ? nil : try fileSystem.lock(joinPath(path, lockName))
+    if !hasIdentity {
+      do throws(StorageError) {
+        try fileSystem.replaceFile(
+          identityPath, with: encode(engine: engine, version: version), directory: path)
+      } catch {
+        lock?.release()
+        throw error
+      }
+    }
+    return (EngineDirectory(path: path, lock: lock), !hasIdentity)
+  }
+
+  /// The engine and version that own the directory at `path`; nil when nobody does.
+  /// Errors: `corruption`, `wrongFormat`.
+  public static func identify(
+    _ path: String, _ fileSystem: any FileSystem
+  ) throws(StorageError) -> (engine: String, version: UInt32)? {
+    let identityPath = joinPath(path, identityName)
+    guard try fileSystem.exists(identityPath) else { return nil }
+    return try decode(identityPath, fileSystem)
+  }
+
+  public func release() { lock?.release() }
+
+  private static func missing(_ path: String) -> StorageError {
+    StorageError(.notFound, "there is no database", remedy: "Check the path", path: path)
+  }
+
+  private static func encode(engine: String, version: UInt32) -> [UInt8] {
+    var writer = ByteWriter()
+    writer.integer(magic)
+    writer.integer(version)
+    writer.integer(UInt32(engine.utf8.count))
+    writer.raw(engine.utf8)
+    writer.checksum()
+    return writer.bytes
+  }
+
+  private static func decode(
+    _ path: String, _ fileSystem: any FileSystem
+  ) throws(StorageError) -> (engine: String, version: UInt32) {
+    let file = try fileSystem.open(path, .read)
+    defer { file.close() }
+    let bytes = try file.readAll(limit: 4096)
+    return try bytes.withSlice { (slice) throws(StorageError) in
+      var reader = ByteReader(slice)
+      let foundMagic: UInt64 = reader.integer()
+      let version: UInt32 = reader.integer()
+      let nameLength: UInt32 = reader.integer()
+      let name = reader.bytes(UInt64(nameLength))
+      let covered = reader.offset
+      let checksum: UInt32 = reader.integer()
+      guard foundMagic == magic else {
+        throw StorageError(
+          .wrongFormat, "this is not a StorageLab database",
+          remedy: "Name an empty or a new directory", path: path)
+      }
+      guard reader.isIntact, reader.isAtEnd,
+        CRC32C.checksum(slice.prefix(covered)) == checksum
+      else { throw .corruption("the engine file fails its checksum", path: path, offset: 0) }
+      return (String(decoding: name.rawBuffer, as: UTF8.self), version)
+    }
+  }
+
+  private static func check(
+    _ path: String, engine: String, version: UInt32, _ fileSystem: any FileSystem
+  ) throws(StorageError) {
+    let found = try decode(path, fileSystem)
+    if found.engine != engine {
+      throw StorageError(
+        .wrongFormat, "the directory belongs to engine \(found.engine), not \(engine)",
+        remedy: "Open it with \(found.engine), or name another directory", path: path)
+    }
+    if found.version > version {
+      throw StorageError(
+        .unsupportedVersion,
+        "the database has format version \(found.version); this build reads up to \(version)",
+        remedy: "Open it with a newer StorageLab", path: path)
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/// The engines that a program can open by name. A value: whoever adds an engine of their own
+/// registers it in their copy and hands that to the benchmark or the command line.
+public struct EngineRegistry: Sendable {
+  public struct Entry: Sendable {
+    public let name: String
+    /// One line for `labctl --help` and reports.
+    public let summary: String
+    /// False for engines that keep nothing on disk.
+    public let isPersistent: Bool
+    public let open: @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
+
+    public init(
+      name: String, summary: String, isPersistent: Bool = true,
+      open: @escaping @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
+    ) {
+      self.name = name
+      self.summary = summary
+      self.isPersistent = isPersistent
+      self.open = open
+    }
+  }
+
+  public private(set) var entries: [Entry] = []
+
+  public init() {}
+
+  /// Adds an engine, or replaces the one of that name.
+  public mutating func register(_ entry: Entry) {
+    entries.removeAll { $0.name == entry.name }
+    entries.append(entry)
+  }
+
+  public var names: [String] { entries.map(\.name) }
+
+  /// Errors: `invalidArgument` with the names there are.
+  public func entry(_ name: String) throws(StorageError) -> Entry {
+    guard let entry = entries.first(where: { $0.name == name }) else {
+      throw StorageError(
+        .invalidArgument, "there is no engine \(name)",
+        remedy: "Engines: \(names.joined(separator: ", "))")
+    }
+    return entry
+  }
+
+  public func open(
+    _ name: String, _ options: EngineOptions
+  ) throws(StorageError) -> any StorageEngine {
+    try entry(name).open(options)
+  }
+
+  /// Opens the existing database at `options.path` with the engine that owns it.
+  /// Errors: as `EngineDirectory.open`; `notFound` when nobody owns the directory.
+  public func openExisting(_ options: EngineOptions) throws(StorageError) -> any StorageEngine {
+    guard
+      let owner = try EngineDirectory.identify(options.path, options.fileSystem)
+    else {
+      throw StorageError(
+        .notFound, "there is no database", remedy: "Check the path", path: options.path)
+    }
+    var options = options
+    options.createIfMissing = false
+    return try open(owner.engine, options)
+  }
+}

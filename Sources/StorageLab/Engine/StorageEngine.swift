@@ -1,0 +1,185 @@
+/// An ordered key-value store: byte-string keys of 1 B … 64 KiB in unsigned bytewise order,
+/// values of 0 B up to the configured limit.
+///
+/// Any thread may call anything. Writers take turns, alone or as a group; readers never wait
+/// for flushes, compactions, checkpoints or another's durable write.
+///
+/// A plain `read` sees each key's newest acknowledged state. A snapshot, and a cursor, sees
+/// one moment: all of a batch or nothing of it.
+///
+/// After `close` every call throws `closed`. Close releases the directory's lock; snapshots
+/// and cursors still held keep memory but throw `closed`.
+public protocol StorageEngine: AnyObject, Sendable {
+  /// The engine's name in registries, on the command line and on disk: `btree`, `lsm`, …
+  static var engineName: String { get }
+
+  /// The options in force, defaults filled in.
+  var options: EngineOptions { get }
+
+  // MARK: Reading
+
+  /// Calls `body` with the value of `key`, borrowed for the call; returns whether the key
+  /// was there. `body` must not write to the engine. Complexity: O(log n).
+  /// Errors: `invalidArgument`, `corruption`, `io`, `closed`.
+  func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool
+
+  /// A consistent view as of now. Costs O(1); release it to let go of what it holds.
+  func snapshot() throws(StorageError) -> any Snapshot
+
+  /// A cursor over `range` as of now, not yet positioned.
+  func cursor(_ range: KeyRange) throws(StorageError) -> any Cursor
+
+  // MARK: Writing
+
+  /// Sets a value. Returns once the write is as durable as the engine's class says.
+  /// Errors: `invalidArgument`, `noSpace`, `io`, `readOnly`, `writesRefused`, `closed`;
+  /// after an error the key holds the old value, and a later write may succeed.
+  func put(_ key: RawSpan, _ value: RawSpan) throws(StorageError)
+
+  /// Removes a key; no error when it is absent.
+  func delete(_ key: RawSpan) throws(StorageError)
+
+  /// Removes every key in `lower ..< upper`. An empty or inverted range removes nothing.
+  func deleteRange(from lower: RawSpan, to upper: RawSpan) throws(StorageError)
+
+  /// Applies the batch's operations in order, all or none.
+  func write(_ batch: WriteBatch) throws(StorageError)
+
+  // MARK: Upkeep
+
+  /// Makes every acknowledged write survive power loss, whatever the durability class;
+  /// with class `none` this writes a checkpoint or flush.
+  func sync() throws(StorageError)
+
+  /// Bounds recovery: afterwards the log holds nothing that must be replayed.
+  func checkpoint() throws(StorageError)
+
+  /// Rewrites what must be rewritten so that reads and space are at their best, and returns
+  /// when done: full compaction of an LSM, vacuum of a B-tree.
+  func compact() throws(StorageError)
+
+  /// Waits until no background work is due. Benchmarks call it so that no engine leaves
+  /// its debt to the next measurement.
+  func settle() throws(StorageError)
+
+  /// Exact counters since opening.
+  func statistics() throws(StorageError) -> EngineStatistics
+
+  /// Reads and checks everything on disk. Problems are the result, not an error.
+  func verify() throws(StorageError) -> VerificationReport
+
+  /// Finishes background work, makes everything durable and releases the directory.
+  /// Calling it again does nothing.
+  func close() throws(StorageError)
+}
+
+/// One moment of an engine. Release or `close` it: what it can see cannot be reclaimed.
+public protocol Snapshot: AnyObject, Sendable {
+  func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool
+  func cursor(_ range: KeyRange) throws(StorageError) -> any Cursor
+  /// Lets go. Later calls throw `closed`; calling it again does nothing.
+  func close()
+}
+
+/// A position in one moment of an engine, moving in key order within its range.
+///
+/// Unlike the rest, a cursor is for one thread at a time. It starts unpositioned: seek
+/// first. `next` and `previous` past the end leave it invalid; from there only a seek leads
+/// back. `next`, `previous`, `key` and `value` REQUIRE `isValid`.
+public protocol Cursor: AnyObject {
+  /// Whether the cursor stands on an entry.
+  var isValid: Bool { get }
+
+  /// Moves to the first entry of the range.
+  func seekToFirst() throws(StorageError)
+  /// Moves to the last entry of the range.
+  func seekToLast() throws(StorageError)
+  /// Moves to the first entry at or after `key` in the range.
+  func seek(_ key: RawSpan) throws(StorageError)
+  /// Moves to the last entry at or before `key` in the range.
+  func seekForPrevious(_ key: RawSpan) throws(StorageError)
+
+  func next() throws(StorageError)
+  func previous() throws(StorageError)
+
+  /// The current key and value: valid until the cursor moves, closes or is released.
+  /// `withKey` and `withValue` are the checked way.
+  var key: ByteSlice { get }
+  var value: ByteSlice { get }
+
+  func close()
+}
+
+// MARK: - Comfort
+
+extension Cursor {
+  public func withKey<R, E: Error>(_ body: (RawSpan) throws(E) -> R) throws(E) -> R {
+    try key.withSpan(body)
+  }
+
+  public func withValue<R, E: Error>(_ body: (RawSpan) throws(E) -> R) throws(E) -> R {
+    try value.withSpan(body)
+  }
+
+  public func seek(_ key: [UInt8]) throws(StorageError) { try seek(key.span.bytes) }
+
+  public func seekForPrevious(_ key: [UInt8]) throws(StorageError) {
+    try seekForPrevious(key.span.bytes)
+  }
+}
+
+extension StorageEngine {
+  public func cursor() throws(StorageError) -> any Cursor { try cursor(.all) }
+
+  /// An owned copy of the value, or nil.
+  public func get(_ key: [UInt8]) throws(StorageError) -> [UInt8]? {
+    var value: [UInt8]?
+    _ = try read(key.span.bytes) { span in value = span.withUnsafeBytes { [UInt8]($0) } }
+    return value
+  }
+
+  public func put(_ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
+    try put(key.span.bytes, value.span.bytes)
+  }
+
+  public func delete(_ key: [UInt8]) throws(StorageError) { try delete(key.span.bytes) }
+
+  public func deleteRange(from lower: [UInt8], to upper: [UInt8]) throws(StorageError) {
+    try deleteRange(from: lower.span.bytes, to: upper.span.bytes)
+  }
+
+  /// The text variants encode as UTF-8.
+  public func get(_ key: String) throws(StorageError) -> String? {
+    try get(Array(key.utf8)).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  public func put(_ key: String, _ value: String) throws(StorageError) {
+    try put(Array(key.utf8), Array(value.utf8))
+  }
+
+  public func delete(_ key: String) throws(StorageError) { try delete(Array(key.utf8)) }
+
+  /// Calls `body` for each entry of `range` in order until it returns false.
+  public func scan(
+    _ range: KeyRange = .all, _ body: (RawSpan, RawSpan) -> Bool
+  ) throws(StorageError) {
+    let cursor = try cursor(range)
+    defer { cursor.close() }
+    try cursor.seekToFirst()
+    while cursor.isValid {
+      let goOn = cursor.key.withSpan { key in cursor.value.withSpan { value in body(key, value) } }
+      if !goOn { return }
+      try cursor.next()
+    }
+  }
+}
+
+extension Snapshot {
+  public func cursor() throws(StorageError) -> any Cursor { try cursor(.all) }
+
+  public func get(_ key: [UInt8]) throws(StorageError) -> [UInt8]? {
+    var value: [UInt8]?
+    _ = try read(key.span.bytes) { span in value = span.withUnsafeBytes { [UInt8]($0) } }
+    return value
+  }
+}

@@ -1,0 +1,283 @@
+import CLabShims
+import Glibc
+import Synchronization
+
+/// The operating system's files.
+public final class POSIXFileSystem: FileSystem {
+  public init() {}
+
+  public func open(_ path: String, _ mode: FileMode) throws(StorageError) -> any File {
+    var flags = O_CLOEXEC
+    switch mode {
+    case .read: flags |= O_RDONLY
+    case .readWrite: flags |= O_RDWR
+    case .create: flags |= O_RDWR | O_CREAT
+    case .truncate: flags |= O_RDWR | O_CREAT | O_TRUNC
+    }
+    let descriptor = retrying { Glibc.open(path, flags, 0o644) }
+    if descriptor < 0 { throw systemError("cannot open", path, errno) }
+    return POSIXFile(path: path, descriptor: descriptor)
+  }
+
+  public func exists(_ path: String) throws(StorageError) -> Bool {
+    if access(path, F_OK) == 0 { return true }
+    if errno == ENOENT || errno == ENOTDIR { return false }
+    throw systemError("cannot look at", path, errno)
+  }
+
+  public func list(_ directory: String) throws(StorageError) -> [String] {
+    guard let stream = opendir(directory) else {
+      throw systemError("cannot list", directory, errno)
+    }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names.sorted()
+  }
+
+  public func createDirectory(_ path: String) throws(StorageError) {
+    if mkdir(path, 0o755) == 0 { return }
+    if errno == EEXIST {
+      if isDirectory(path) { return }
+      throw StorageError(.wrongFormat, "a file stands where a directory is needed", path: path)
+    }
+    let parent = parentDirectory(path)
+    if errno == ENOENT, parent != path {
+      try createDirectory(parent)
+      if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
+    }
+    throw systemError("cannot make the directory", path, errno)
+  }
+
+  private func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  public func remove(_ path: String) throws(StorageError) {
+    if unlink(path) != 0 { throw systemError("cannot remove", path, errno) }
+  }
+
+  public func removeDirectory(_ path: String) throws(StorageError) {
+    if rmdir(path) != 0 { throw systemError("cannot remove", path, errno) }
+  }
+
+  public func rename(_ from: String, to: String) throws(StorageError) {
+    if Glibc.rename(from, to) != 0 { throw systemError("cannot rename to \(to)", from, errno) }
+  }
+
+  public func link(_ from: String, to: String) throws(StorageError) {
+    if Glibc.link(from, to) != 0 { throw systemError("cannot link to \(to)", from, errno) }
+  }
+
+  public func syncDirectory(_ path: String) throws(StorageError) {
+    let descriptor = retrying { Glibc.open(path, O_RDONLY | O_CLOEXEC) }
+    if descriptor < 0 { throw systemError("cannot open", path, errno) }
+    defer { Glibc.close(descriptor) }
+    if fsync(descriptor) != 0 { throw systemError("cannot sync", path, errno) }
+  }
+
+  public func lock(_ path: String) throws(StorageError) -> any FileLock {
+    let descriptor = retrying { Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644) }
+    if descriptor < 0 { throw systemError("cannot open", path, errno) }
+    let status = lab_try_lock(descriptor)
+    if status != 0 {
+      Glibc.close(descriptor)
+      if status == -EWOULDBLOCK {
+        throw StorageError(
+          .locked, "the directory is open in another process or handle",
+          remedy: "Close the other one first; `fuser` on the lock file names the process",
+          path: path)
+      }
+      throw systemError("cannot lock", path, -status)
+    }
+    return POSIXFileLock(descriptor: descriptor)
+  }
+}
+
+/// A `flock` on an open description: goes when it is closed, by us or by the kernel.
+private final class POSIXFileLock: FileLock {
+  private let descriptor: Atomic<Int32>
+
+  init(descriptor: Int32) { self.descriptor = Atomic(descriptor) }
+
+  func release() {
+    let old = descriptor.exchange(-1, ordering: .acquiringAndReleasing)
+    if old >= 0 { close(old) }
+  }
+
+  deinit { release() }
+}
+
+private final class POSIXFile: File {
+  let path: String
+  /// -1 once closed. The owner closes only after its last I/O call returned.
+  private let descriptor: Atomic<Int32>
+
+  init(path: String, descriptor: Int32) {
+    self.path = path
+    self.descriptor = Atomic(descriptor)
+  }
+
+  deinit { close() }
+
+  func close() {
+    let old = descriptor.exchange(-1, ordering: .acquiringAndReleasing)
+    if old >= 0 { Glibc.close(old) }
+  }
+
+  private func openDescriptor() throws(StorageError) -> Int32 {
+    let value = descriptor.load(ordering: .relaxed)
+    if value < 0 { throw .closed("the file \(path)") }
+    return value
+  }
+
+  func read(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
+  ) throws(StorageError) -> Int {
+    let descriptor = try openDescriptor()
+    guard let base = buffer.baseAddress else { return 0 }
+    var done = 0
+    while done < buffer.count {
+      let count = retrying {
+        pread(descriptor, base + done, buffer.count - done, Int(offset) + done)
+      }
+      if count < 0 { throw systemError("cannot read", path, errno, offset: offset) }
+      if count == 0 { break }
+      done += count
+    }
+    return done
+  }
+
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
+    let descriptor = try openDescriptor()
+    guard let base = bytes.baseAddress else { return }
+    var done = 0
+    while done < bytes.count {
+      let count = retrying {
+        pwrite(descriptor, base + done, bytes.count - done, Int(offset) + done)
+      }
+      if count < 0 { throw systemError("cannot write", path, errno, offset: offset) }
+      done += count
+    }
+  }
+
+  func sync() throws(StorageError) {
+    let status = lab_fdatasync(try openDescriptor())
+    if status != 0 { throw systemError("cannot sync", path, -status) }
+  }
+
+  func size() throws(StorageError) -> Int64 {
+    var status = stat()
+    if fstat(try openDescriptor(), &status) != 0 { throw systemError("cannot stat", path, errno) }
+    return Int64(status.st_size)
+  }
+
+  func truncate(to size: Int64) throws(StorageError) {
+    let descriptor = try openDescriptor()
+    if retrying({ ftruncate(descriptor, Int(size)) }) != 0 {
+      throw systemError("cannot truncate", path, errno)
+    }
+  }
+
+  func preallocate(offset: Int64, length: Int64) throws(StorageError) {
+    let descriptor = try openDescriptor()
+    var status = lab_preallocate(descriptor, offset, length)
+    while status == -EINTR { status = lab_preallocate(descriptor, offset, length) }
+    if status == -ENOTSUP || status == -EOPNOTSUPP {
+      // The medium cannot reserve: writing zeros is the portable way to own the blocks.
+      return try writeZeros(from: max(offset, try size()), to: offset + length)
+    }
+    if status != 0 { throw systemError("cannot preallocate", path, -status, offset: offset) }
+  }
+
+  private func writeZeros(from start: Int64, to end: Int64) throws(StorageError) {
+    let zeros = [UInt8](repeating: 0, count: 1 << 16)
+    var position = start
+    while position < end {
+      let length = Int(min(Int64(zeros.count), end - position))
+      try write(Array(zeros[0..<length]), at: position)
+      position += Int64(length)
+    }
+  }
+
+  func map(offset: Int64, length: Int) throws(StorageError) -> any MappedRegion {
+    let address = mmap(
+      nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, try openDescriptor(), Int(offset))
+    guard let address, address != MAP_FAILED else {
+      throw systemError("cannot map", path, errno, offset: offset)
+    }
+    // Not supported before Linux 5.14: then pages fault in one by one.
+    let status = lab_populate_write(address, length)
+    if status != 0 && status != -EINVAL && status != -ENOTSUP {
+      munmap(address, length)
+      throw systemError("cannot map", path, -status, offset: offset)
+    }
+    return POSIXMappedRegion(address: address, length: length)
+  }
+
+  func punchHole(offset: Int64, length: Int64) throws(StorageError) {
+    let status = lab_punch_hole(try openDescriptor(), offset, length)
+    if status != 0 && status != -ENOTSUP && status != -EOPNOTSUPP {
+      throw systemError("cannot release blocks of", path, -status, offset: offset)
+    }
+  }
+
+  func dropCached() {
+    guard let descriptor = try? openDescriptor() else { return }
+    _ = lab_drop_cached(descriptor)
+  }
+}
+
+private final class POSIXMappedRegion: MappedRegion, @unchecked Sendable {
+  let bytes: UnsafeMutableRawBufferPointer
+  private let isMapped = Atomic<Bool>(true)
+
+  init(address: UnsafeMutableRawPointer, length: Int) {
+    bytes = UnsafeMutableRawBufferPointer(start: address, count: length)
+  }
+
+  deinit { unmap() }
+
+  func unmap() {
+    if isMapped.exchange(false, ordering: .acquiringAndReleasing) {
+      munmap(bytes.baseAddress, bytes.count)
+    }
+  }
+}
+
+/// Repeats a call that a signal interrupted.
+private func retrying<T: SignedInteger>(_ call: () -> T) -> T {
+  while true {
+    let result = call()
+    if result >= 0 || errno != EINTR { return result }
+  }
+}
+
+/// An operating-system refusal as an error with a code that callers can branch on.
+private func systemError(
+  _ what: String, _ path: String, _ number: Int32, offset: Int64? = nil
+) -> StorageError {
+  let code: StorageError.Code
+  var remedy: String?
+  switch number {
+  case ENOENT, ENOTDIR:
+    code = .notFound
+    remedy = "Check the path"
+  case ENOSPC, EDQUOT, EFBIG:
+    code = .noSpace
+    remedy = "Free some space and try again; acknowledged data is intact"
+  case EROFS, EACCES, EPERM:
+    code = .readOnly
+    remedy = "Check the permissions of the directory, or open read-only"
+  default: code = .io
+  }
+  return StorageError(
+    code, "\(what): \(String(cString: strerror(number)))", remedy: remedy, path: path,
+    offset: offset, errno: number)
+}
