@@ -46,8 +46,9 @@ public final class EngineDirectory: Sendable {
       }
       guard mayCreate else { throw missing(path) }
     }
-    // A reader that must not change the directory takes no lock; it would have to create one.
-    let lock = options.isReadOnly ? nil : try fileSystem.lock(joinPath(path, lockName))
+    let lock =
+      options.isReadOnly
+      ? try lockForReading(path, fileSystem) : try fileSystem.lock(joinPath(path, lockName))
     if !hasIdentity {
       do throws(StorageError) {
         try fileSystem.replaceFile(
@@ -71,6 +72,21 @@ public final class EngineDirectory: Sendable {
   }
 
   public func release() { lock?.release() }
+
+  /// A reader locks writers out too, but creates nothing: without a lock file, or where it
+  /// may not be opened for writing, there is no writer to fear.
+  private static func lockForReading(
+    _ path: String, _ fileSystem: any FileSystem
+  ) throws(StorageError) -> (any FileLock)? {
+    let lockPath = joinPath(path, lockName)
+    guard try fileSystem.exists(lockPath) else { return nil }
+    do throws(StorageError) {
+      return try fileSystem.lock(lockPath)
+    } catch {
+      if error.code == .readOnly { return nil }
+      throw error
+    }
+  }
 
   private static func missing(_ path: String) -> StorageError {
     StorageError(.notFound, "there is no database", remedy: "Check the path", path: path)

@@ -49,7 +49,8 @@ public struct EngineRegistry: Sendable {
   }
 
   /// Opens the existing database at `options.path` with the engine that owns it.
-  /// Errors: as `EngineDirectory.open`; `notFound` when nobody owns the directory.
+  /// Errors: as `EngineDirectory.open`; `notFound` when nobody owns the directory,
+  /// `wrongFormat` when an engine owns it that is not registered.
   public func openExisting(_ options: EngineOptions) throws(StorageError) -> any StorageEngine {
     guard
       let owner = try EngineDirectory.identify(options.path, options.fileSystem)
@@ -57,8 +58,13 @@ public struct EngineRegistry: Sendable {
       throw StorageError(
         .notFound, "there is no database", remedy: "Check the path", path: options.path)
     }
+    guard let entry = entries.first(where: { $0.name == owner.engine }) else {
+      throw StorageError(
+        .wrongFormat, "the directory belongs to engine \(owner.engine), which this build lacks",
+        remedy: "Engines: \(names.joined(separator: ", "))", path: options.path)
+    }
     var options = options
     options.createIfMissing = false
-    return try open(owner.engine, options)
+    return try entry.open(options)
   }
 }

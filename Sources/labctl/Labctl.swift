@@ -1,0 +1,37 @@
+import ArgumentParser
+import StorageLab
+
+/// The command line: one file per command; each parses, calls `StorageLab` and renders.
+@main
+struct Labctl: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "labctl",
+    abstract: "A laboratory for storage engines: measure, inspect and use them side by side.",
+    discussion: """
+      Examples:
+        labctl db open /tmp/books --engine btree
+        labctl db put /tmp/books isbn-0131103628 'The C Programming Language'
+        labctl db scan /tmp/books --prefix isbn-
+        labctl verify /tmp/books
+        labctl calibrate
+
+      Exit codes: 0 done, 1 a check found a difference, 2 usage, 3 not found, 4 wrong format or \
+      newer version, 5 corruption, 6 locked, 7 I/O error or no space, 8 read-only, \
+      9 unsupported. docs/guide/exit-codes.md says more.
+      """,
+    version: "0.1.0",
+    subcommands: [
+      DatabaseCommand.self, VerifyCommand.self,
+    ])
+
+  /// Parses and runs, then turns what was thrown into a message on standard error and one of
+  /// the documented exit codes.
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      Failure.exit(for: error)
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import Foundation
+import StorageLab
+
+/// Standard output and error. Colour only on a terminal and without `NO_COLOR`.
+enum Terminal {
+  enum Style: String {
+    case bold = "1"
+    case dim = "2"
+    case red = "31"
+    case green = "32"
+    case yellow = "33"
+  }
+
+  static let isOutputTerminal = isatty(STDOUT_FILENO) == 1
+  static let isErrorTerminal = isatty(STDERR_FILENO) == 1
+  /// https://no-color.org: present and not empty means no colour.
+  private static let mayColor =
+    (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty
+    && ProcessInfo.processInfo.environment["TERM"] != "dumb"
+
+  static func output(_ text: String) { write(Array(text.utf8), to: STDOUT_FILENO) }
+  static func output(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
+
+  static func note(_ text: String) { write(Array((text + "\n").utf8), to: STDERR_FILENO) }
+
+  static func error(_ text: String) {
+    let prefix = isErrorTerminal && mayColor ? "\u{1b}[31merror:\u{1b}[0m " : "error: "
+    note(prefix + text)
+  }
+
+  /// The text in a style, where standard output shows styles.
+  static func styled(_ text: String, _ style: Style) -> String {
+    isOutputTerminal && mayColor ? "\u{1b}[\(style.rawValue)m\(text)\u{1b}[0m" : text
+  }
+
+  /// Writes all bytes. A reader that went away ends the process by SIGPIPE, as it should.
+  private static func write(_ bytes: [UInt8], to descriptor: Int32) {
+    var done = 0
+    while done < bytes.count {
+      let count = bytes[done...].withUnsafeBytes {
+        Glibc.write(descriptor, $0.baseAddress, $0.count)
+      }
+      if count < 0 && errno != EINTR {
+        // A full disk behind a redirection must not look like success.
+        Foundation.exit(ExitStatus.inputOutput.rawValue)
+      }
+      done += max(0, count)
+    }
+  }
+}
+
+/// A progress line on standard error, shown only when that is a terminal.
+struct ProgressLine {
+  private let label: String
+  private var shown = -1
+
+  init(_ label: String) { self.label = label }
+
+  /// Redraws when the whole percentage changed.
+  mutating func update(_ fraction: Double, _ detail: @autoclosure () -> String) {
+    guard Terminal.isErrorTerminal else { return }
+    let percent = Int(min(max(fraction, 0), 1) * 100)
+    guard percent != shown else { return }
+    shown = percent
+    let filled = percent * 30 / 100
+    let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 30 - filled)
+    FileHandle.standardError.write(Data("\r\(label) \(bar) \(percent) % \(detail())\u{1b}[K".utf8))
+  }
+
+  /// Clears the line.
+  func finish() {
+    if shown >= 0 { FileHandle.standardError.write(Data("\r\u{1b}[K".utf8)) }
+  }
+}
