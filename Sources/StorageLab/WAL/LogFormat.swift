@@ -1,0 +1,130 @@
+/// Byte position in the endless stream of log records. Positions outlive segments: recycling
+/// a file does not change what its records' positions were.
+public typealias LSN = UInt64
+
+/// The bytes of a log segment (docs/formats.md, "Write-ahead log").
+///
+/// Every record's header is checksummed with the segment's number and the record's offset,
+/// so that whatever an earlier life of a recycled file left behind never looks valid.
+public enum LogFormat {
+  static let magic: UInt64 = 0x3157_4241_4c47_5453  // "STGLABW1" in file order
+  static let version: UInt32 = 1
+  /// Bytes before the first record.
+  public static let segmentHeaderBytes = 64
+  /// Bytes before each record's payload.
+  public static let recordHeaderBytes = 16
+  /// Records begin at multiples of this in the file; the gap before the next one is not
+  /// written.
+  static let recordAlignment = 8
+
+  /// Bytes from one record's start to the next one's.
+  @inline(__always)
+  static func recordBytes(payload: Int) -> Int {
+    (recordHeaderBytes + payload + recordAlignment - 1) & ~(recordAlignment - 1)
+  }
+
+  /// Limit on one record's payload.
+  public static let maximumPayload = 2_000_000_000
+
+  /// The first bytes of a segment.
+  struct SegmentHeader {
+    /// Must agree with the file's name; a recycled file whose new header was never written
+    /// gives itself away.
+    var number: UInt64
+    /// Position of the segment's first record.
+    var base: LSN
+    /// Everything before this was durable when the segment began.
+    var durable: LSN
+
+    func encoded() -> [UInt8] {
+      var writer = ByteWriter()
+      writer.integer(LogFormat.magic)
+      writer.integer(LogFormat.version)
+      writer.integer(UInt32(LogFormat.segmentHeaderBytes))
+      writer.integer(number)
+      writer.integer(base)
+      writer.integer(durable)
+      writer.raw(repeatElement(0, count: 20))
+      writer.checksum()
+      return writer.bytes
+    }
+
+    enum Decoded {
+      case valid(SegmentHeader)
+      case newerVersion(UInt32)
+      case invalid
+    }
+
+    static func decode(_ slice: ByteSlice) -> Decoded {
+      var reader = ByteReader(slice)
+      let magic: UInt64 = reader.integer()
+      let version: UInt32 = reader.integer()
+      let _: UInt32 = reader.integer()
+      let header = SegmentHeader(
+        number: reader.integer(), base: reader.integer(), durable: reader.integer())
+      _ = reader.bytes(20)
+      let covered = reader.offset
+      let checksum: UInt32 = reader.integer()
+      guard reader.isIntact, magic == LogFormat.magic,
+        CRC32C.checksum(slice.prefix(covered)) == checksum
+      else { return .invalid }
+      return version > LogFormat.version ? .newerVersion(version) : .valid(header)
+    }
+  }
+
+  /// The bytes before a record's payload.
+  struct RecordHeader {
+    var payloadChecksum: UInt32
+    var length: UInt32
+    /// How far behind this record's position the durable end of the log was when it was
+    /// written; `unknownLag` when further than it can say. Lets recovery tell a damaged
+    /// record, which later records prove to have been durable, from a torn tail.
+    var lag: UInt32
+
+    static let unknownLag = UInt32.max
+
+    /// The seed that ties a record to its place.
+    @inline(__always)
+    static func seed(number: UInt64, offset: Int) -> UInt32 {
+      CRC32C.seed(number &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(offset))
+    }
+
+    @inline(__always)
+    func write(to pointer: UnsafeMutableRawPointer, seed: UInt32) {
+      pointer.storeBytes(of: payloadChecksum.littleEndian, toByteOffset: 0, as: UInt32.self)
+      pointer.storeBytes(of: length.littleEndian, toByteOffset: 4, as: UInt32.self)
+      pointer.storeBytes(of: lag.littleEndian, toByteOffset: 8, as: UInt32.self)
+      let checksum = CRC32C.checksum(ByteSlice(base: pointer, count: 12), seed: seed)
+      pointer.storeBytes(of: checksum.littleEndian, toByteOffset: 12, as: UInt32.self)
+    }
+
+    /// Nil unless the header's own checksum holds for this place.
+    static func decode(_ slice: ByteSlice, seed: UInt32) -> RecordHeader? {
+      var reader = ByteReader(slice)
+      let header = RecordHeader(
+        payloadChecksum: reader.integer(), length: reader.integer(), lag: reader.integer())
+      let checksum: UInt32 = reader.integer()
+      guard reader.isIntact, CRC32C.checksum(slice.prefix(12), seed: seed) == checksum,
+        header.length > 0, header.length <= LogFormat.maximumPayload
+      else { return nil }
+      return header
+    }
+
+    /// The position up to which the log was durable when a record at `lsn` was written;
+    /// 0, which proves nothing, when it is not known.
+    func durable(at lsn: LSN) -> LSN {
+      lag == RecordHeader.unknownLag ? 0 : lsn - min(LSN(lag), lsn)
+    }
+  }
+
+  static func fileName(_ number: UInt64) -> String {
+    let digits = String(number)
+    return String(repeating: "0", count: max(0, 12 - digits.count)) + digits + ".wal"
+  }
+
+  /// The number in a segment's file name; nil for other files.
+  static func number(fileName: String) -> UInt64? {
+    guard fileName.hasSuffix(".wal") else { return nil }
+    return UInt64(fileName.dropLast(4))
+  }
+}

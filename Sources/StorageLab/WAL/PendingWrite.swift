@@ -1,0 +1,53 @@
+/// What one caller wants written: one operation, or an encoded batch. Borrows the caller's
+/// memory; the caller waits until the write is done.
+public struct PendingWrite: @unchecked Sendable {
+  private enum Content {
+    case operation(WriteBatch.Tag)
+    case bytes
+  }
+
+  private let content: Content
+  private let first: ByteSlice
+  private let second: ByteSlice
+  /// Bytes of the log record's payload.
+  public let encodedLength: Int
+
+  @inline(__always)
+  public static func operation(
+    _ tag: WriteBatch.Tag, _ first: ByteSlice, _ second: ByteSlice
+  ) -> PendingWrite {
+    PendingWrite(
+      content: .operation(tag), first: first, second: second,
+      encodedLength: WriteBatch.Operation.encodedLength(tag, first.count, second.count))
+  }
+
+  /// The encoded form of a `WriteBatch`, or, for a log that keeps something else, any bytes.
+  @inline(__always)
+  public static func batch(_ encoded: ByteSlice) -> PendingWrite {
+    PendingWrite(
+      content: .bytes, first: encoded, second: .empty, encodedLength: encoded.count)
+  }
+
+  /// Writes the payload. REQUIRES: room for `encodedLength`.
+  @inline(__always)
+  public func encode(to pointer: UnsafeMutableRawPointer) {
+    switch content {
+    case .operation(let tag): WriteBatch.Operation.encode(tag, first, second, to: pointer)
+    case .bytes: pointer.copyMemory(from: first.base, byteCount: first.count)
+    }
+  }
+
+  /// Calls `body` for each operation in order.
+  @inline(__always)
+  public func forEachOperation(
+    _ body: (WriteBatch.Operation) throws(StorageError) -> Void
+  ) throws(StorageError) {
+    switch content {
+    case .operation(let tag):
+      try body(WriteBatch.Operation(tag: tag, key: first, value: second))
+    case .bytes:
+      var decoder = WriteBatch.Decoder(first)
+      while let operation = try decoder.next() { try body(operation) }
+    }
+  }
+}
