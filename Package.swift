@@ -40,7 +40,7 @@ let package = Package(
     .testTarget(
       name: "StorageLabTests",
       dependencies: [
-        "StorageLab",
+        "StorageLab", "CLabShims",
         .product(name: "Subprocess", package: "swift-subprocess"),
       ],
       resources: [.copy("Scripts"), .copy("Fixtures")],
