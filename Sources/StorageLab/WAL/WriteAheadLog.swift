@@ -60,6 +60,8 @@ public final class WriteAheadLog: @unchecked Sendable {
   private var isClosed = false
   /// Set by a failed sync: what the medium holds is unknown, so nothing more is promised.
   private var syncFailure: StorageError?
+  /// `syncFailure` is set; for the append path.
+  private let isRefusing = Atomic<Bool>(false)
   private var timer: LabThread?
   private var lastTimedSync: UInt64 = 0
 
@@ -97,8 +99,8 @@ public final class WriteAheadLog: @unchecked Sendable {
 
   deinit { close() }
 
-  /// Takes over what recovery found and starts a new segment behind it: a record is never
-  /// written where a torn one may lie.
+  /// Takes over what recovery found. The first record to come begins a new segment: none is
+  /// written where a torn one may lie, and opening needs no space.
   private func adopt(_ outcome: LogReader.Outcome) throws(StorageError) {
     nextNumber = outcome.lastNumber + 1
     spares = outcome.spare
@@ -130,7 +132,6 @@ public final class WriteAheadLog: @unchecked Sendable {
       for segment in segments { try segment.file.sync() }
       durable.store(outcome.end, ordering: .relaxed)
     }
-    try roll(forRecordBytes: 0)
   }
 
   // MARK: Appending
@@ -151,7 +152,8 @@ public final class WriteAheadLog: @unchecked Sendable {
     let position = appended.load(ordering: .relaxed)
     if length == 0 { return position }
     let recordBytes = LogFormat.recordBytes(payload: length)
-    if appender == nil || appender.unsafelyUnwrapped.room < recordBytes {
+    if isRefusing.load(ordering: .relaxed) { try checkWritable(length) }
+    if (appender?.room ?? 0) < recordBytes {
       try checkWritable(length)
       try roll(forRecordBytes: recordBytes)
     }
@@ -171,7 +173,7 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// in class `commit`, hands the bytes to the operating system in the others. One caller at
   /// a time, the appender. Errors: `io`, `noSpace`; then the records are taken back.
   public func commit(_ lsn: LSN) throws(StorageError) {
-    guard let appender else { throw .closed("the log") }
+    guard let appender else { return }
     switch options.durability {
     case .none, .process:
       if appender.hasBuffered { try flush(appender) }
@@ -194,7 +196,7 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// Takes back every record at or after `lsn`, none of which may have been acknowledged.
   /// For an engine whose change failed after its record was appended. One caller at a time.
   public func rewind(to lsn: LSN) throws(StorageError) {
-    guard let appender else { throw .closed("the log") }
+    guard let appender, lsn < end else { return }
     guard lsn >= appender.segment.header.base else {
       throw StorageError(.io, "the log cannot take back records of an earlier segment")
     }
@@ -290,7 +292,12 @@ public final class WriteAheadLog: @unchecked Sendable {
       for segment in dirty { try segment.file.sync() }
       if hasNewEntries { try options.fileSystem.syncDirectory(options.directory) }
     } catch {
-      lock.withLock { if syncFailure == nil && !isClosed { syncFailure = error } }
+      lock.withLock {
+        if syncFailure == nil && !isClosed {
+          syncFailure = error
+          isRefusing.store(true, ordering: .relaxed)
+        }
+      }
       throw error
     }
     lock.withLock {
