@@ -13,6 +13,7 @@ struct Labctl: ParsableCommand {
         labctl db put /tmp/books isbn-0131103628 'The C Programming Language'
         labctl db scan /tmp/books --prefix isbn-
         labctl verify /tmp/books
+        labctl data list
         labctl calibrate
 
       Exit codes: 0 done, 1 a check found a difference, 2 usage, 3 not found, 4 wrong format or \
@@ -21,7 +22,7 @@ struct Labctl: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      DatabaseCommand.self, VerifyCommand.self,
+      DatabaseCommand.self, VerifyCommand.self, DataCommand.self,
     ])
 
   /// Parses and runs, then turns what was thrown into a message on standard error and one of

@@ -44,7 +44,7 @@ struct TimeOrderedRows: RowGenerator {
       high += overflow ? 1 : 0
     }
     line.appendBase32(milliseconds, digits: 10)
-    // 80 bits = 16 digits: 3 from the upper 15 bits of the upper 16, the rest shifts along.
+    // 80 bits are twice 40: eight digits each.
     line.appendBase32(high << 24 | low >> 40, digits: 8)
     line.appendBase32(low & 0xff_ffff_ffff, digits: 8)
     line.append(UInt8(ascii: "\t"))
