@@ -70,3 +70,33 @@ void lab_name_thread(const char *name) {
   pthread_setname_np(name);
 #endif
 }
+
+int lab_memory_file(int64_t length) {
+#if defined(__linux__)
+  int fd = memfd_create("storagelab", MFD_CLOEXEC);
+  if (fd < 0) return -errno;
+  if (ftruncate(fd, length) != 0) {
+    int number = errno;
+    close(fd);
+    return -number;
+  }
+  return fd;
+#else
+  (void)length;
+  return -ENOTSUP;
+#endif
+}
+
+int64_t lab_next_data(int fd, int64_t position, int64_t *end) {
+#if defined(SEEK_DATA)
+  off_t start = lseek(fd, position, SEEK_DATA);
+  if (start < 0) return -1;
+  off_t hole = lseek(fd, start, SEEK_HOLE);
+  if (hole <= start) return -1;
+  *end = hole;
+  return start;
+#else
+  (void)fd; (void)position; (void)end;
+  return -1;
+#endif
+}
