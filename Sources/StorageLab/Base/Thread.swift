@@ -26,6 +26,10 @@ public final class WaitableLock: @unchecked Sendable {
   @inline(__always)
   public func lock() { pthread_mutex_lock(mutex) }
 
+  /// Takes the lock if nobody has it; returns whether it did.
+  @inline(__always)
+  public func tryLock() -> Bool { pthread_mutex_trylock(mutex) == 0 }
+
   @inline(__always)
   public func unlock() { pthread_mutex_unlock(mutex) }
 

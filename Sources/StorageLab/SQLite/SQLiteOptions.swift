@@ -1,0 +1,19 @@
+/// SQLite's own settings; what is not here follows from `EngineOptions`.
+public struct SQLiteOptions: Sendable {
+  /// Bytes of a page of a new database: a power of two, 512 … 65,536. SQLite's own default.
+  public var pageBytes = 4096
+  /// The log is copied back into the database file by the writer whose commit takes it past
+  /// this many bytes. SQLite's own default is 1000 pages, 4 MB.
+  public var checkpointBytes = 4 << 20
+  /// Ends each page of a new database in a checksum that every read from disk checks. SQLite
+  /// has none of its own.
+  public var pageChecksums = false
+  /// Idle reader connections kept open. More are opened while more snapshots, cursors and
+  /// readers are active at once.
+  public var idleReaders = 4
+  /// Whether file I/O goes through SQLite's own unix VFS instead of `EngineOptions.fileSystem`.
+  /// For measuring what the seam costs; I/O is then not counted.
+  public var usesBuiltInFileSystem = false
+
+  public init() {}
+}

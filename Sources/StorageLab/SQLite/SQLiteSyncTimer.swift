@@ -1,0 +1,88 @@
+import Synchronization
+
+/// Durability class `interval`: syncs the log once a period while commits come in, on a thread
+/// of its own or, with inline maintenance, on the committing thread when a period has passed.
+///
+/// SQLite in `synchronous=NORMAL` keeps log and database in order but syncs the log only to
+/// copy it back; this is what bounds the loss in time.
+final class SQLiteSyncTimer: @unchecked Sendable {
+  private let log: SQLiteFile
+  private let period: UInt64
+  private let clock: any LabClock
+  private let events: (any EventSink)?
+  private let lock = WaitableLock()
+  private var thread: LabThread?
+  private var mustStop = false
+  private var failure: StorageError?
+  private var lastSync: UInt64
+  private let isDirty = Atomic<Bool>(false)
+
+  /// Nil for the other classes. Errors: `io` when there is no thread to be had.
+  init?(_ options: EngineOptions, log: SQLiteFile?) throws(StorageError) {
+    guard case .interval(let milliseconds) = options.durability, !options.isReadOnly, let log
+    else { return nil }
+    self.log = log
+    period = UInt64(max(1, milliseconds)) * 1_000_000
+    clock = options.clock
+    events = options.events
+    lastSync = options.clock.nanoseconds
+    if options.maintenance == .background {
+      thread = try LabThread(name: "sqlite-sync") { [self] in run() }
+    }
+  }
+
+  private func run() {
+    lock.lock()
+    while !mustStop {
+      _ = lock.wait(nanoseconds: period)
+      if mustStop || !isDirty.load(ordering: .relaxed) { continue }
+      lock.unlock()
+      sync()
+      lock.lock()
+    }
+    lock.unlock()
+  }
+
+  private func sync() {
+    isDirty.store(false, ordering: .sequentiallyConsistent)
+    let start = clock.nanoseconds
+    do throws(StorageError) { try log.sync() } catch {
+      lock.withLock { failure = error }
+      events?.record(
+        Event(
+          .failure(task: "log sync", message: error.description), start: start,
+          durationNanoseconds: clock.nanoseconds - start))
+    }
+  }
+
+  /// Called by the writer after a commit. Errors, inline: those of the sync.
+  func noteCommit() throws(StorageError) {
+    isDirty.store(true, ordering: .releasing)
+    guard thread == nil, clock.nanoseconds &- lastSync >= period else { return }
+    lastSync = clock.nanoseconds
+    sync()
+    try checkHealth()
+  }
+
+  /// Errors: `writesRefused` once a sync failed: nobody knows what of the log is on the medium.
+  func checkHealth() throws(StorageError) {
+    guard let failure = lock.withLock({ failure }) else { return }
+    throw StorageError(
+      .writesRefused, "an earlier sync of the log failed: \(failure.message)",
+      remedy: "Call sync() or checkpoint(), which copy the log back, or reopen the database",
+      path: failure.path, errno: failure.errno)
+  }
+
+  var hasFailed: Bool { lock.withLock { failure != nil } }
+
+  /// Everything was made durable by other means.
+  func clearFailure() { lock.withLock { failure = nil } }
+
+  func stop() {
+    lock.withLock {
+      mustStop = true
+      lock.wakeAll()
+    }
+    thread?.join()
+  }
+}
