@@ -28,37 +28,39 @@ extension SQLiteEngine {
   }
 
   /// With the classes `none` and `process` SQLite runs without syncs, and a power loss while
-  /// it copies the log back may leave a torn database. What was synced once must survive what
-  /// is written after it, so the first call changes `synchronous` from OFF to NORMAL.
+  /// it copies the log back may leave a torn database. What was made durable once must survive
+  /// what is written after it, so the first call of `sync`, `checkpoint`, `compact` or `close`
+  /// changes `synchronous` from OFF to NORMAL.
   public func sync() throws(StorageError) {
     if options.isReadOnly { return }
-    try withWriter { (writer) throws(StorageError) in
-      if synchronous == .off {
-        try setSynchronous(.normal)
-        try writer.databaseFile?.sync()
-      }
-      if syncTimer?.hasFailed == true {
-        // The log may have lost what was written to it: the database file must get it all.
-        _ = try writer.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
-        syncTimer?.clearFailure()
-      } else if synchronous == .normal {
-        try writer.logFile?.sync()
-      }
+    try withWriter { (writer) throws(StorageError) in try makeDurable(writer) }
+  }
+
+  private func makeDurable(_ writer: SQLiteConnection) throws(StorageError) {
+    if synchronous == .off {
+      // What was copied back without syncs so far.
+      try writer.databaseFile?.sync()
+      try writer.execute("PRAGMA synchronous=NORMAL")
+      synchronous = .normal
+      vfs?.syncsLogTruncation.store(true, ordering: .relaxed)
+    }
+    if syncTimer?.hasFailed == true {
+      // The log may have lost what was written to it: the database file must get it all.
+      _ = try writer.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
+      syncTimer?.clearFailure()
+    } else if synchronous == .normal {
+      try writer.logFile?.sync()
     }
   }
 
-  private func setSynchronous(_ value: SQLiteSynchronous) throws(StorageError) {
-    try writer.execute("PRAGMA synchronous=\(value.rawValue)")
-    synchronous = value
-  }
-
   /// Empties the log. While a snapshot or cursor is open SQLite can only copy back what that
-  /// does not need; the rest stays in the log and this is no error.
+  /// does not need; the rest stays in the log, durable, and this is no error.
   public func checkpoint() throws(StorageError) {
     try withWriter { (writer) throws(StorageError) in try emptyLog(writer) }
   }
 
   private func emptyLog(_ writer: SQLiteConnection) throws(StorageError) {
+    try makeDurable(writer)
     do throws(StorageError) { _ = try writer.checkpoint(SQLITE_CHECKPOINT_TRUNCATE) } catch {
       if error.code != .locked { throw error }
     }
@@ -94,19 +96,8 @@ extension SQLiteEngine {
     }
     let hasHolders = pool.close()
     defer { writer.close() }
-    if options.isReadOnly {
-      writer.disarm()
-      return
-    }
-    try setSynchronous(.full)
-    if hasHolders {
-      // The log cannot be emptied under a reader: it stays, durable, for the next open.
-      writer.disarm()
-      try emptyLog(writer)
-      try writer.databaseFile?.sync()
-      try writer.logFile?.sync()
-    } else {
-      _ = try writer.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
-    }
+    // Under a reader the log cannot be emptied: it stays, durable, for the next open.
+    if options.isReadOnly || hasHolders { writer.disarm() }
+    if !options.isReadOnly { try emptyLog(writer) }
   }
 }

@@ -15,6 +15,11 @@ public final class SQLiteEngine: StorageEngine {
   /// `PRAGMA application_id`: "SLab".
   static let applicationID: Int64 = 0x534c_6162
 
+  /// Its registry entry.
+  public static let registryEntry = EngineRegistry.Entry(
+    name: engineName, summary: "SQLite in WAL mode, the control"
+  ) { (options) throws(StorageError) in try SQLiteEngine(options) }
+
   public let options: EngineOptions
   public let sqliteOptions: SQLiteOptions
   let directory: EngineDirectory
@@ -209,7 +214,7 @@ public final class SQLiteEngine: StorageEngine {
       throw error
     }
     userBytesWritten &+= UInt64(userBytes)
-    try syncTimer?.noteCommit()
+    syncTimer?.noteCommit()
     if writer.logFrames >= checkpointFrames { copyLogBack() }
   }
 }

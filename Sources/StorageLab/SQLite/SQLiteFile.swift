@@ -17,6 +17,7 @@ final class SQLiteFile: @unchecked Sendable {
   let path: String
   private let file: (any File)?
   private let isDatabase: Bool
+  private let isLog: Bool
   private let removesOnClose: Bool
   /// A file's creation is durable once its directory was synced; done with its first sync.
   private let needsDirectorySync: Atomic<Bool>
@@ -29,13 +30,14 @@ final class SQLiteFile: @unchecked Sendable {
   private(set) var lastReadOffset: Int64 = 0
 
   private init(
-    _ vfs: SQLiteVFS, path: String, file: (any File)?, isDatabase: Bool, removesOnClose: Bool,
-    isNew: Bool
+    _ vfs: SQLiteVFS, path: String, file: (any File)?, isDatabase: Bool, isLog: Bool,
+    removesOnClose: Bool, isNew: Bool
   ) {
     self.vfs = vfs
     self.path = path
     self.file = file
     self.isDatabase = isDatabase
+    self.isLog = isLog
     self.removesOnClose = removesOnClose
     needsDirectorySync = Atomic(isNew && !removesOnClose)
   }
@@ -58,8 +60,7 @@ final class SQLiteFile: @unchecked Sendable {
       if vfs.isReadOnly {
         isNew = false
         // A log that is not there reads as an empty one: nothing is created.
-        let isLog = flags & SQLITE_OPEN_WAL != 0
-        file = isLog && !exists ? nil : try vfs.fileSystem.open(path, .read)
+        file = flags & SQLITE_OPEN_WAL != 0 && !exists ? nil : try vfs.fileSystem.open(path, .read)
       } else {
         isNew = !exists
         let mode: FileMode =
@@ -68,7 +69,7 @@ final class SQLiteFile: @unchecked Sendable {
       }
       let object = SQLiteFile(
         vfs, path: path, file: file, isDatabase: flags & SQLITE_OPEN_MAIN_DB != 0,
-        removesOnClose: removesOnClose, isNew: isNew)
+        isLog: flags & SQLITE_OPEN_WAL != 0, removesOnClose: removesOnClose, isNew: isNew)
       UnsafeMutableRawPointer(record).assumingMemoryBound(to: SQLiteFileRecord.self)
         .pointee.object = Unmanaged.passRetained(object).toOpaque()
       record.pointee.pMethods = UnsafePointer(methods)
@@ -140,9 +141,21 @@ final class SQLiteFile: @unchecked Sendable {
   fileprivate func truncate(_ size: Int64) -> Int32 {
     guard vfs.mayWork, let file else { return SQLiteCode.truncateFailed }
     return vfs.attempt(SQLiteCode.truncateFailed) { () throws(StorageError) in
+      if isLog && size == 0 && vfs.syncsLogTruncation.load(ordering: .relaxed) {
+        try invalidateLog(file)
+      }
       try file.truncate(to: size)
     }
   }
+
+  /// A power loss may leave any part of a truncation undone, and the log's first frames alone
+  /// would be replayed as if they were all. Without its header there is no log.
+  private func invalidateLog(_ file: any File) throws(StorageError) {
+    try file.write([UInt8](repeating: 0, count: SQLiteFile.logHeaderBytes), at: 0)
+    try file.sync()
+  }
+
+  private static let logHeaderBytes = 32
 
   fileprivate func syncForSQLite() -> Int32 {
     guard vfs.mayWork else { return SQLiteCode.syncFailed }

@@ -69,6 +69,7 @@ struct SQLiteOpening {
       PRAGMA recursive_triggers=OFF;
       PRAGMA synchronous=\(synchronous.rawValue);
       """)
+    vfs?.syncsLogTruncation.store(synchronous != .off, ordering: .relaxed)
     try writer.setCacheShare(options.cacheBytes)
     if !options.isReadOnly {
       try SQLiteOpening.prepareTable(writer)
@@ -138,7 +139,8 @@ struct SQLiteHeader {
 
   var hasChecksums: Bool { reservedBytes == SQLitePageChecksum.reservedBytes }
 
-  /// Nil when the file is missing or empty. Errors: `wrongFormat`, `corruption`.
+  /// Nil when there is no database yet: the file is missing or empty, or a crash interrupted
+  /// its very first transaction, which the rollback journal undoes. Errors: `wrongFormat`, `corruption`.
   static func read(_ path: String, _ fileSystem: any FileSystem) throws(StorageError) -> Self? {
     guard try fileSystem.exists(path) else { return nil }
     let file = try fileSystem.open(path, .read)
@@ -149,6 +151,7 @@ struct SQLiteHeader {
       try file.read(into: buffer, at: 0)
     }
     guard bytes.starts(with: magic) else {
+      if try fileSystem.exists(path + "-journal") { return nil }
       throw StorageError(
         .wrongFormat, "the file is not an SQLite database",
         remedy: "Restore the file, or name another directory", path: path, offset: 0)

@@ -55,13 +55,13 @@ final class SQLiteSyncTimer: @unchecked Sendable {
     }
   }
 
-  /// Called by the writer after a commit. Errors, inline: those of the sync.
-  func noteCommit() throws(StorageError) {
+  /// Called by the writer after a commit. That one stands, whatever its sync does; a failure
+  /// stops the next.
+  func noteCommit() {
     isDirty.store(true, ordering: .releasing)
     guard thread == nil, clock.nanoseconds &- lastSync >= period else { return }
     lastSync = clock.nanoseconds
     sync()
-    try checkHealth()
   }
 
   /// Errors: `writesRefused` once a sync failed: nobody knows what of the log is on the medium.

@@ -23,6 +23,8 @@ final class SQLiteVFS: @unchecked Sendable {
   private let table: UnsafeMutablePointer<sqlite3_vfs>
   private let nameBytes: UnsafeMutablePointer<CChar>
   private let state: Mutex<State>
+  /// Whether a crash in the middle of emptying the log must be survived.
+  let syncsLogTruncation = Atomic<Bool>(false)
   private let isSevered = Atomic<Bool>(false)
   private static let instances = Atomic<UInt64>(0)
 
