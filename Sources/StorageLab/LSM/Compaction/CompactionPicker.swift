@@ -1,0 +1,73 @@
+/// The tree as metadata: what a picker decides on.
+struct TreeShape: Sendable {
+  /// Level 0 newest first; every other level is one sorted run in key order, newer than the
+  /// levels after it. A tiered policy uses levels as places for its runs.
+  var levels: [[TableMetadata]]
+
+  func bytes(_ level: Int) -> UInt64 { levels[level].reduce(0) { $0 + $1.fileBytes } }
+
+  /// Tables of a sorted level that overlap `range`.
+  func overlapping(_ range: TableRange, level: Int) -> [TableMetadata] {
+    levels[level].filter { $0.range.overlaps(range) }
+  }
+
+  /// The deepest level that holds a table; nil when all are empty.
+  var deepest: Int? { levels.lastIndex { !$0.isEmpty } }
+}
+
+/// Work for the compaction: merge `inputs` into `outputLevel`.
+struct CompactionJob: Sendable, Equatable {
+  enum Reason: String, Sendable {
+    case levelZero, levelSize, tombstones, manual
+  }
+
+  struct Input: Sendable, Equatable {
+    var level: Int
+    var tables: [TableMetadata]
+  }
+
+  var reason: Reason
+  /// Newest first.
+  var inputs: [Input]
+  var outputLevel: Int
+  /// The tables move to the output level as they are.
+  var isTrivialMove = false
+  /// Cut outputs here at the latest.
+  var targetFileBytes: UInt64
+
+  var tables: [TableMetadata] { inputs.flatMap(\.tables) }
+  var bytes: UInt64 { tables.reduce(0) { $0 + $1.fileBytes } }
+
+  var range: TableRange? {
+    let ranges = tables.map(\.range)
+    guard let first = ranges.first else { return nil }
+    return ranges.dropFirst().reduce(first) { $0.union($1) }
+  }
+}
+
+/// Decides what to compact next. Pure: metadata in, job out; no I/O, no state, no clock, so
+/// that a policy can be simulated over any number of tables.
+protocol CompactionPicker: Sendable {
+  /// The most urgent job that touches no table in `busy`; nil when nothing is due.
+  /// `oldestSnapshot` is the sequence of the oldest open snapshot; nil when there is none.
+  func pick(
+    _ shape: TreeShape, busy: Set<UInt64>, oldestSnapshot: UInt64?
+  ) -> CompactionJob?
+
+  /// How many sorted runs a new one joins at level 0: what stalls writers.
+  func pendingRuns(_ shape: TreeShape) -> Int
+}
+
+extension CompactionPicker {
+  func pendingRuns(_ shape: TreeShape) -> Int { shape.levels[0].count }
+
+  /// Whether the job's tables can move down as they are: they overlap nothing in the output
+  /// level nor each other.
+  func canMove(_ inputs: [CompactionJob.Input], outputLevel: Int) -> Bool {
+    if inputs.contains(where: { $0.level == outputLevel && !$0.tables.isEmpty }) { return false }
+    let ranges = inputs.flatMap(\.tables).map(\.range).sorted {
+      isBefore($0.smallest, $1.smallest)
+    }
+    return zip(ranges, ranges.dropFirst()).allSatisfy { $0.endsBefore($1) }
+  }
+}

@@ -1,0 +1,203 @@
+/// Compactions: choosing, running, installing, and the threads that do so.
+extension LSMTree {
+  /// The next job that may run now. REQUIRES: the lock is held.
+  private func claimJob() -> (job: CompactionJob, version: LSMVersion, snapshots: [UInt64])? {
+    if state.isCompactionHeld || state.isStopping { return nil }
+    let busy = Set(state.runningJobs.flatMap { $0.tables.map(\.number) })
+    let snapshots = snapshotSequences
+    guard
+      let job = picker.pick(
+        state.version.shape, busy: busy, oldestSnapshot: snapshots.first),
+      !state.runningJobs.contains(where: { LSMTree.meet($0, job) })
+    else { return nil }
+    state.runningJobs.append(job)
+    return (job, state.version, snapshots)
+  }
+
+  /// Whether two jobs could write into the same place of a level.
+  private static func meet(_ left: CompactionJob, _ right: CompactionJob) -> Bool {
+    guard let leftRange = left.range, let rightRange = right.range else { return false }
+    let leftTop = left.inputs.map(\.level).min() ?? left.outputLevel
+    let rightTop = right.inputs.map(\.level).min() ?? right.outputLevel
+    return leftTop <= right.outputLevel && rightTop <= left.outputLevel
+      && leftRange.overlaps(rightRange)
+  }
+
+  /// Runs the most urgent compaction, if one is due; returns whether one was.
+  /// Errors: `corruption`, `noSpace`, `io`; the tree is then as before.
+  func runOneCompaction() throws(StorageError) -> Bool {
+    guard let claimed = lock.withLock({ claimJob() }) else {
+      store.removeObsolete()
+      return false
+    }
+    try run(claimed.job, claimed.version, claimed.snapshots)
+    return true
+  }
+
+  /// Runs a claimed job to its end.
+  func run(
+    _ job: CompactionJob, _ version: LSMVersion, _ snapshots: [UInt64]
+  ) throws(StorageError) {
+    let start = options.clock.nanoseconds
+    do throws(StorageError) {
+      if job.isTrivialMove { try move(job) } else { try merge(job, version, snapshots, start) }
+      endJob(job, failure: nil)
+    } catch {
+      let isCancelled = lock.withLock { state.isStopping }
+      endJob(job, failure: isCancelled ? nil : error)
+      if !isCancelled {
+        options.events?.record(
+          Event(
+            .failure(task: "compaction", message: error.description), start: start,
+            durationNanoseconds: options.clock.nanoseconds - start))
+      }
+      throw error
+    }
+    store.removeObsolete()
+  }
+
+  private func endJob(_ job: CompactionJob, failure: StorageError?) {
+    lock.withLock {
+      if let index = state.runningJobs.firstIndex(of: job) { state.runningJobs.remove(at: index) }
+      state.compactionFailure = failure
+      if failure != nil { state.statistics.failures += 1 }
+      lock.wakeAll()
+    }
+  }
+
+  private func move(_ job: CompactionJob) throws(StorageError) {
+    var edit = VersionEdit(cause: .move, nextFileNumber: 0, replay: .init())
+    for input in job.inputs {
+      for table in input.tables {
+        edit.removals.append(.init(level: input.level, number: table.number))
+        edit.additions.append(.init(level: job.outputLevel, table: table))
+      }
+    }
+    try install(edit) { $0.statistics.moves += UInt64(job.tables.count) }
+  }
+
+  private func merge(
+    _ job: CompactionJob, _ version: LSMVersion, _ snapshots: [UInt64], _ start: UInt64
+  ) throws(StorageError) {
+    var begun: [UInt64] = []
+    let output: CompactionRun.Output
+    do throws(StorageError) {
+      let run = CompactionRun(
+        job: job, version: version, snapshots: snapshots, options: tuning.builderOptions,
+        makeBuilder: { [self] () throws(StorageError) -> TableBuilder in
+          let builder = try makeBuilder()
+          begun.append(builder.number)
+          return builder
+        },
+        isCancelled: { [self] in lock.withLock { state.isStopping } })
+      output = try run.run()
+      if !output.tables.isEmpty { try fileSystem.syncDirectory(options.path) }
+    } catch {
+      discard(begun)
+      throw error
+    }
+    var edit = VersionEdit(cause: .compaction, nextFileNumber: 0, replay: .init())
+    for input in job.inputs {
+      for table in input.tables {
+        edit.removals.append(.init(level: input.level, number: table.number))
+      }
+    }
+    edit.additions = output.tables.map { .init(level: job.outputLevel, table: $0) }
+    // After a failure here the manifest may or may not hold the edit: the files stay.
+    try install(edit) { state in
+      state.statistics.compactions += 1
+      state.statistics.compactionBytesRead += output.bytesRead
+      state.statistics.entriesDropped += output.entriesDropped
+      state.statistics.tablesSkipped += UInt64(output.tablesSkipped)
+      state.statistics.bytesWritten[job.outputLevel] += output.bytesWritten
+    }
+    options.events?.record(
+      Event(
+        .compaction(
+          level: job.inputs.first?.level ?? 0, bytesRead: output.bytesRead,
+          bytesWritten: output.bytesWritten), start: start,
+        durationNanoseconds: options.clock.nanoseconds - start))
+  }
+
+  // MARK: Inline
+
+  /// Does all that is due on the calling thread. A failure is kept as an event and in the
+  /// state; the write at hand goes on, since its own data are safe.
+  func maintainInline() throws(StorageError) {
+    do throws(StorageError) {
+      while lock.withLock({ state.memtables.count > 1 }) { try flushOldest() }
+      while try runOneCompaction() {}
+    } catch {
+      // Told as an event; the next closed memtable tries again, and refuses when it fails too.
+    }
+  }
+
+  // MARK: Background
+
+  func startThreads() throws(StorageError) {
+    guard options.maintenance == .background, !options.isReadOnly else { return }
+    threads.append(try LabThread(name: "lsm-flush") { [self] in flushLoop() })
+    for index in 0..<tuning.compactionThreads {
+      threads.append(try LabThread(name: "lsm-compact-\(index)") { [self] in compactionLoop() })
+    }
+  }
+
+  /// How long a failed task waits before it tries again unasked.
+  private static let retryNanoseconds: UInt64 = 200_000_000
+
+  private func flushLoop() {
+    while true {
+      lock.lock()
+      while !state.isStopping && state.memtables.count < 2 { lock.wait() }
+      if !state.isStopping && state.flushFailure != nil && !state.isRetryWanted {
+        _ = lock.wait(nanoseconds: LSMTree.retryNanoseconds)
+      }
+      let isStopping = state.isStopping
+      if !isStopping { state.isFlushing = true }
+      state.isRetryWanted = false
+      lock.unlock()
+      if isStopping { return }
+      try? flushOldest()
+      store.removeObsolete()
+      lock.withLock {
+        state.isFlushing = false
+        lock.wakeAll()
+      }
+    }
+  }
+
+  private func compactionLoop() {
+    while true {
+      lock.lock()
+      var claimed = claimJob()
+      while claimed == nil && !state.isStopping {
+        lock.wait()
+        claimed = claimJob()
+      }
+      let failed = state.compactionFailure != nil
+      lock.unlock()
+      guard let claimed else { return }
+      if failed { waitBeforeRetry() }
+      try? run(claimed.job, claimed.version, claimed.snapshots)
+    }
+  }
+
+  private func waitBeforeRetry() {
+    let deadline = options.clock.nanoseconds + LSMTree.retryNanoseconds
+    lock.lock()
+    defer { lock.unlock() }
+    while !state.isStopping && options.clock.nanoseconds < deadline {
+      _ = lock.wait(nanoseconds: LSMTree.retryNanoseconds)
+    }
+  }
+
+  /// Ends the threads; what they are at is finished or given up. Calling it again does nothing.
+  func stopThreads() {
+    lock.withLock {
+      state.isStopping = true
+      lock.wakeAll()
+    }
+    for thread in threads { thread.join() }
+    threads = []
+  }
+}

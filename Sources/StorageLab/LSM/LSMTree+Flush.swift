@@ -1,0 +1,263 @@
+/// Memtables: closing a full one, making it a table, making writers wait.
+extension LSMTree {
+  // MARK: The writer's side
+
+  /// Closes the active memtable when it is full and waits when too much is waiting.
+  /// REQUIRES: the caller leads.
+  func makeRoomSlowly(_ needed: Int, groupBytes: Int) throws(StorageError) {
+    guard needed <= MemtableArena.maximumCapacity / 2 else {
+      throw StorageError(
+        .invalidArgument, "the write has \(groupBytes) bytes, too many at once",
+        remedy: "Split the batch")
+    }
+    try throttle(groupBytes)
+    if active.byteCount < tuning.memtableBytes && needed <= active.remaining { return }
+    if active.isEmpty {
+      // Only too small for this write: one of its size takes the place.
+      return try installMemtable(capacity: needed, keepingOld: false)
+    }
+    try waitForMemtableSlot()
+    try installMemtable(capacity: needed, keepingOld: true)
+    if options.maintenance == .inline { try maintainInline() }
+  }
+
+  /// Replaces the active memtable; the old one then waits for its flush.
+  /// REQUIRES: the caller leads.
+  func installMemtable(capacity: Int, keepingOld: Bool) throws(StorageError) {
+    let fresh = try Memtable(
+      capacity: LSMTree.capacity(tuning, needed: capacity), logStart: log?.end ?? replayedEnd,
+      sequenceStart: lastSequence)
+    lock.withLock {
+      if !keepingOld { state.memtables.removeFirst() }
+      state.memtables.insert(fresh, at: 0)
+      active = fresh
+      slots.publish(memtables: state.memtables, version: state.version)
+      lock.wakeAll()
+    }
+  }
+
+  /// Waits until fewer than the allowed memtables wait for their flush.
+  /// Errors: what the flush failed with, when it failed again while we waited.
+  func waitForMemtableSlot() throws(StorageError) {
+    if options.maintenance == .inline {
+      // Flushed at once when closed, so something waits only after a failure: try again.
+      while lock.withLock({ state.memtables.count > 1 }) { try flushOldest() }
+      return
+    }
+    lock.lock()
+    defer { lock.unlock() }
+    if state.memtables.count - 1 < tuning.waitingMemtables { return }
+    let start = options.clock.nanoseconds
+    let attempts = state.flushAttempts
+    state.isRetryWanted = true
+    lock.wakeAll()
+    while state.memtables.count - 1 >= tuning.waitingMemtables {
+      if state.isStopping { throw .closed("the database") }
+      if let failure = state.flushFailure, state.flushAttempts > attempts {
+        throw LSMTree.refusal(failure)
+      }
+      lock.wait()
+    }
+    noteStall("memtables wait for their flush", start)
+  }
+
+  static func refusal(_ cause: StorageError) -> StorageError {
+    cause.code == .noSpace
+      ? cause
+      : StorageError(
+        .writesRefused, "memory is full and the flush fails: \(cause.message)",
+        remedy: "Remove the cause; the next write tries again", path: cause.path,
+        offset: cause.offset)
+  }
+
+  /// Slows the writer down when level 0 is long, stops it when it is too long.
+  private func throttle(_ groupBytes: Int) throws(StorageError) {
+    guard isThrottled.load(ordering: .relaxed) else { return }
+    if options.maintenance == .inline {
+      while try runOneCompaction() {}
+      return
+    }
+    let start = options.clock.nanoseconds
+    lock.lock()
+    if picker.pendingRuns(state.version.shape) < tuning.levelZeroStop {
+      lock.unlock()
+      // About 16 MiB/s: what a merge on a busy core gets through.
+      throttleDebt += UInt64(groupBytes) * 60
+      if throttleDebt > 1_000_000 {
+        LabThread.sleep(nanoseconds: throttleDebt)
+        throttleDebt = 0
+        lock.withLock { state.statistics.slowdowns += 1 }
+        options.events?.record(
+          Event(
+            .stall(cause: "level 0 is long: writes slowed down"), start: start,
+            durationNanoseconds: options.clock.nanoseconds - start))
+      }
+      return
+    }
+    defer { lock.unlock() }
+    while picker.pendingRuns(state.version.shape) >= tuning.levelZeroStop {
+      if state.isStopping { throw .closed("the database") }
+      if let failure = state.compactionFailure { throw LSMTree.refusal(failure) }
+      lock.wait()
+    }
+    noteStall("level 0 is full", start)
+  }
+
+  /// REQUIRES: the lock is held.
+  private func noteStall(_ cause: String, _ start: UInt64) {
+    let duration = options.clock.nanoseconds - start
+    state.statistics.stalls += 1
+    state.statistics.stallNanoseconds += duration
+    options.events?.record(
+      Event(.stall(cause: cause), start: start, durationNanoseconds: duration))
+  }
+
+  // MARK: Flushing
+
+  /// Makes the oldest waiting memtable a table of level 0 and lets go of its part of the
+  /// log. One caller at a time. Errors: as `File.write`; the memtable then stays.
+  func flushOldest() throws(StorageError) {
+    let claimed = lock.withLock { () -> (old: Memtable, next: Memtable, snapshots: [UInt64])? in
+      let count = state.memtables.count
+      if count < 2 { return nil }
+      return (state.memtables[count - 1], state.memtables[count - 2], snapshotSequences)
+    }
+    guard let claimed else { return }
+    let start = options.clock.nanoseconds
+    do throws(StorageError) {
+      try flush(
+        claimed.old, next: claimed.next, snapshots: claimed.snapshots, start: start)
+      lock.withLock {
+        state.flushFailure = nil
+        state.flushAttempts += 1
+        lock.wakeAll()
+      }
+    } catch {
+      lock.withLock {
+        state.flushFailure = error
+        state.flushAttempts += 1
+        state.statistics.failures += 1
+        lock.wakeAll()
+      }
+      options.events?.record(
+        Event(
+          .failure(task: "flush", message: error.description), start: start,
+          durationNanoseconds: options.clock.nanoseconds - start))
+      throw error
+    }
+  }
+
+  private func flush(
+    _ memtable: Memtable, next: Memtable, snapshots: [UInt64], start: UInt64
+  ) throws(StorageError) {
+    var edit = VersionEdit(
+      cause: .flush, nextFileNumber: 0,
+      replay: .init(lsn: next.logStart, sequence: next.sequenceStart))
+    let table = try buildTable(memtable, snapshots)
+    if let table { edit.additions = [.init(level: 0, table: table)] }
+    try install(edit, whenInstalled: { state in
+      state.memtables.removeLast()
+      state.statistics.flushes += 1
+      state.statistics.flushedBytes += table?.fileBytes ?? 0
+      state.statistics.bytesWritten[0] += table?.fileBytes ?? 0
+    })
+    try log?.release(before: next.logStart)
+    options.events?.record(
+      Event(
+        .flush(bytes: table?.fileBytes ?? 0, tables: table == nil ? 0 : 1), start: start,
+        durationNanoseconds: options.clock.nanoseconds - start))
+  }
+
+  /// Writes a memtable's visible versions as one table; nil when nothing is left of it.
+  private func buildTable(
+    _ memtable: Memtable, _ snapshots: [UInt64]
+  ) throws(StorageError) -> TableMetadata? {
+    let tombstones =
+      memtable.currentTombstones?.flattened(boundaries: snapshots) ?? RangeTombstones.empty
+    if !memtable.hasEntries && tombstones.isEmpty { return nil }
+    let builder = try makeBuilder()
+    do throws(StorageError) {
+      var previous: SkipList.Node?
+      var keptStripe = Int.max
+      var node = memtable.list.first
+      while let current = node {
+        let key = SkipList.key(current)
+        let tag = SkipList.tag(current)
+        if let previous, SkipList.key(previous) == key {
+          // Another version of the same key: kept only for a snapshot.
+        } else {
+          keptStripe = Int.max
+        }
+        let stripe =
+          snapshots.isEmpty ? 0 : RangeTombstones.stripe(EntryTag.sequence(tag), snapshots)
+        if stripe != keptStripe {
+          keptStripe = stripe
+          try builder.add(key, tag, SkipList.value(current))
+        }
+        previous = current
+        node = memtable.list.next(current)
+      }
+      builder.setRangeTombstones(tombstones.fragments)
+      let table = try builder.finish()
+      try fileSystem.syncDirectory(options.path)
+      return table
+    } catch {
+      discard([builder.number])
+      throw error
+    }
+  }
+
+  /// A builder for a new table file.
+  func makeBuilder() throws(StorageError) -> TableBuilder {
+    let number = lock.withLock {
+      defer { state.nextFileNumber += 1 }
+      return state.nextFileNumber
+    }
+    let file = try fileSystem.open(store.path(number), .truncate)
+    return TableBuilder(file, number: number, options: tuning.builderOptions)
+  }
+
+  /// Removes files that no manifest ever named. What cannot be removed now, the next open
+  /// removes.
+  func discard(_ numbers: [UInt64]) {
+    for number in numbers { try? fileSystem.remove(store.path(number)) }
+  }
+
+  // MARK: The manifest
+
+  /// Makes `edit` durable, builds the version that it leads to and publishes it, together
+  /// with what `whenInstalled` changes.
+  func install(
+    _ edit: VersionEdit, whenInstalled: (inout State) -> Void
+  ) throws(StorageError) {
+    manifestLock.lock()
+    defer { manifestLock.unlock() }
+    guard let manifest else { throw StorageError(.readOnly, "the database is open read-only") }
+    var edit = edit
+    if edit.cause != .flush { edit.replay = manifest.state.replay }
+    let current = lock.withLock {
+      edit.nextFileNumber = state.nextFileNumber
+      return state.version
+    }
+    try manifest.append(edit)
+    var files: [UInt64: TableFile] = [:]
+    for table in current.levels.flatMap(\.tables) { files[table.metadata.number] = table }
+    let version = LSMVersion(
+      manifest.state.levels.map { $0.map { files[$0.number] ?? TableFile($0, store) } })
+    let kept = Set(manifest.state.levels.joined().map(\.number))
+    for (number, file) in files where !kept.contains(number) { file.markObsolete() }
+    lock.withLock {
+      state.version = version
+      whenInstalled(&state)
+      slots.publish(memtables: state.memtables, version: version)
+      updateThrottle()
+      lock.wakeAll()
+    }
+  }
+
+  /// REQUIRES: the lock is held.
+  func updateThrottle() {
+    isThrottled.store(
+      picker.pendingRuns(state.version.shape) >= tuning.levelZeroSlowdown, ordering: .relaxed)
+  }
+}

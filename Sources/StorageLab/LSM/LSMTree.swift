@@ -1,0 +1,262 @@
+import Synchronization
+
+/// The tree behind `LSMEngine`: state, reads and the writer's path. Flushes, compactions and
+/// opening are in extensions.
+///
+/// Locks, in the order they are taken: the commit queue's leadership; `manifestLock`; `lock`.
+final class LSMTree: @unchecked Sendable {
+  let options: EngineOptions
+  let tuning: LSMTuning
+  let directory: EngineDirectory
+  let fileSystem: CountingFileSystem
+  let counters = LSMCounters()
+  let cache: BlockCache
+  let store: TableStore
+  let picker: any CompactionPicker
+  let queue = CommitQueue()
+  /// Nil with durability `none` and read-only.
+  var log: WriteAheadLog?
+  var manifest: ManifestFile?
+  let manifestLock = WaitableLock()
+
+  /// The sequence up to which everything is visible to readers.
+  let visible: Atomic<UInt64>
+  let isClosed = Atomic<Bool>(false)
+  let slots: ViewSlots
+
+  // The leader's own.
+  /// The memtable that takes writes; the same as `state.memtables[0]`.
+  var active: Memtable
+  var lastSequence: UInt64 = 0
+  /// Nanoseconds of delay that throttled writes have earned and not yet slept.
+  var throttleDebt: UInt64 = 0
+  /// Where the log will go on; while it is replayed and without one.
+  var replayedEnd: LSN = 0
+
+  /// Guards `state`, and is what background threads and stalled writers wait on.
+  let lock = WaitableLock()
+  var state: State
+  var threads: [LabThread] = []
+
+  struct State {
+    /// The active one first, then those that wait for their flush, newest first.
+    var memtables: [Memtable]
+    var version: LSMVersion
+    var nextFileNumber: UInt64 = 1
+    /// Open snapshots' sequences and how many have each.
+    var snapshots: [UInt64: Int] = [:]
+    var openReaders = 0
+    var runningJobs: [CompactionJob] = []
+    /// Compactions may not start: a manual one is under way, or the engine closes.
+    var isCompactionHeld = false
+    var isFlushing = false
+    var isStopping = false
+    /// The last flush or compaction failed with this; cleared by success.
+    var flushFailure: StorageError?
+    var compactionFailure: StorageError?
+    /// Somebody wants a failed flush tried again now.
+    var isRetryWanted = false
+    /// Flushes tried so far: tells a waiter that one ended.
+    var flushAttempts: UInt64 = 0
+    var statistics = LSMStatistics()
+  }
+
+  init(
+    options: EngineOptions, tuning: LSMTuning, directory: EngineDirectory,
+    fileSystem: CountingFileSystem, manifestState: ManifestState
+  ) throws(StorageError) {
+    self.options = options
+    self.tuning = tuning
+    self.directory = directory
+    self.fileSystem = fileSystem
+    cache = BlockCache(budget: options.cacheBytes, counters: counters)
+    store = TableStore(directory: options.path, fileSystem: fileSystem, cache: cache)
+    picker = LeveledPicker(options: tuning.leveledOptions)
+    let store = self.store
+    let version = LSMVersion(
+      manifestState.levels.map { $0.map { TableFile($0, store) } })
+    lastSequence = manifestState.replay.sequence
+    replayedEnd = manifestState.replay.lsn
+    visible = Atomic(lastSequence)
+    active = try Memtable(
+      capacity: LSMTree.capacity(tuning, needed: 0), logStart: manifestState.replay.lsn,
+      sequenceStart: manifestState.replay.sequence)
+    state = State(memtables: [active], version: version)
+    state.nextFileNumber = manifestState.nextFileNumber
+    slots = ViewSlots(memtables: [active], version: version)
+  }
+
+  /// A memtable closes at `memtableBytes`, so some more room lets the last write in.
+  static func capacity(_ tuning: LSMTuning, needed: Int) -> Int {
+    max(tuning.memtableBytes + tuning.memtableBytes / 8, needed) + Memtable.fixedBytes
+  }
+
+  @inline(__always)
+  func checkOpen() throws(StorageError) {
+    if isClosed.load(ordering: .relaxed) { throw .closed("the database") }
+  }
+
+  // MARK: Reading
+
+  @inline(__always)
+  func read(
+    _ key: ByteSlice, _ body: (ByteSlice) -> Void
+  ) throws(StorageError) -> Bool {
+    // The view first: what the sequence then says is visible, the view holds or is newer than.
+    let view = slots.current()
+    let sequence = visible.load(ordering: .acquiring)
+    if view.hasMemtableTombstones {
+      let moment = exactMoment(view)
+      return try view.read(
+        key, at: moment.sequence, tombstones: moment.tombstones, body)
+    }
+    return try view.read(key, at: sequence, body)
+  }
+
+  func read(
+    _ key: ByteSlice, at sequence: UInt64, _ body: (ByteSlice) -> Void
+  ) throws(StorageError) -> Bool {
+    let view = slots.current()
+    return try view.read(
+      key, at: sequence, tombstones: view.memtableTombstones, body)
+  }
+
+  /// A sequence and the memtables' range tombstones that go with it.
+  func exactMoment(
+    _ view: ReadView
+  ) -> (sequence: UInt64, tombstones: [MemtableTombstones?]) {
+    while true {
+      let sequence = visible.load(ordering: .acquiring)
+      let tombstones = view.memtableTombstones
+      if tombstones.allSatisfy({ ($0?.exactFrom ?? 0) <= sequence }) {
+        return (sequence, tombstones)
+      }
+    }
+  }
+
+  // MARK: Snapshots
+
+  /// Registers the present moment; `release` lets go of it.
+  func acquireSnapshot() -> UInt64 {
+    lock.withLock {
+      let sequence = visible.load(ordering: .acquiring)
+      state.snapshots[sequence, default: 0] += 1
+      state.openReaders += 1
+      return sequence
+    }
+  }
+
+  func release(snapshot sequence: UInt64) {
+    lock.withLock {
+      state.openReaders -= 1
+      guard let count = state.snapshots[sequence] else { return }
+      if count > 1 {
+        state.snapshots[sequence] = count - 1
+      } else {
+        state.snapshots[sequence] = nil
+        // What only this snapshot could see may be dropped now.
+        lock.wakeAll()
+      }
+    }
+  }
+
+  /// REQUIRES: the lock is held.
+  var snapshotSequences: [UInt64] { state.snapshots.keys.sorted() }
+
+  func makeCursor(
+    _ range: KeyRange, at snapshot: UInt64?, keeping engine: LSMEngine
+  ) -> LSMCursor {
+    let view = slots.current()
+    let sequence: UInt64
+    let tombstones: [MemtableTombstones?]
+    if let snapshot {
+      sequence = snapshot
+      tombstones = view.memtableTombstones
+    } else {
+      (sequence, tombstones) = exactMoment(view)
+    }
+    lock.withLock { state.openReaders += 1 }
+    return LSMCursor(
+      tree: self, engine: engine, view, tombstones: tombstones.compactMap { $0 },
+      sequence: sequence, range: range)
+  }
+
+  // MARK: Writing
+
+  /// Commits a group: room in memory first, so that nothing is logged that cannot be applied;
+  /// then the log; then memory; then everybody may see it. REQUIRES: the caller leads.
+  @inline(__always)
+  func commit(_ group: UnsafeBufferPointer<PendingWrite>) throws(StorageError) {
+    try checkOpen()
+    try makeRoom(for: group)
+    if let log {
+      let start = log.end
+      do throws(StorageError) {
+        var end = start
+        for write in group { end = try log.append(write) }
+        try log.commit(end)
+      } catch {
+        try? log.rewind(to: start)
+        throw error
+      }
+    }
+    var bytes: UInt64 = 0
+    for write in group {
+      try apply(write)
+      bytes &+= UInt64(write.encodedLength)
+    }
+    userBytes.wrappingAdd(bytes, ordering: .relaxed)
+    visible.store(lastSequence, ordering: .releasing)
+  }
+
+  let userBytes = Atomic<UInt64>(0)
+
+  /// Puts a write's operations into the active memtable under the next sequences.
+  @inline(__always)
+  func apply(_ write: PendingWrite) throws(StorageError) {
+    try write.forEachOperation { (operation) throws(StorageError) in
+      lastSequence &+= 1
+      switch operation.tag {
+      case .put:
+        active.insert(operation.key, operation.value, EntryTag.make(lastSequence, .put))
+      case .delete: active.insert(operation.key, .empty, EntryTag.make(lastSequence, .delete))
+      case .deleteRange:
+        if operation.key.compare(operation.value) < 0 {
+          active.insertRangeTombstone(operation.key, operation.value, sequence: lastSequence) {
+            lock.withLock { snapshotSequences } + [visible.load(ordering: .relaxed)]
+          }
+        }
+      }
+    }
+  }
+
+  /// Bytes that a write may take in the memtable's arena, at most.
+  @inline(__always)
+  static func arenaBytes(_ write: PendingWrite, remaining: Int) throws(StorageError) -> Int {
+    // An operation takes three bytes at least.
+    let rough = write.encodedLength + (write.encodedLength / 3 + 1) * SkipList.maximumOverhead
+    if rough <= remaining { return rough }
+    var operations = 0
+    try write.forEachOperation { _ in operations += 1 }
+    return write.encodedLength + operations * SkipList.maximumOverhead
+  }
+
+  @inline(__always)
+  private func makeRoom(
+    for group: UnsafeBufferPointer<PendingWrite>
+  ) throws(StorageError) {
+    var needed = 0
+    for write in group {
+      needed += try LSMTree.arenaBytes(write, remaining: active.remaining - needed)
+    }
+    if active.byteCount < tuning.memtableBytes && needed <= active.remaining
+      && !isThrottled.load(ordering: .relaxed)
+    {
+      return
+    }
+    try makeRoomSlowly(needed, groupBytes: group.reduce(0) { $0 + $1.encodedLength })
+  }
+
+  /// Level 0 has grown so far that writers must slow down or stop.
+  let isThrottled = Atomic<Bool>(false)
+}

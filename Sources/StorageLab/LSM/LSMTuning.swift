@@ -1,0 +1,65 @@
+/// What is particular to the LSM tree. The defaults keep a tree of 2 GiB with a 64 MiB block
+/// cache under 256 MiB of memory: two memtables of 32 MiB, the cache, some 20 MiB of indexes
+/// and as much of filters, and the buffers of a flush and a compaction.
+public struct LSMTuning: Sendable {
+  /// Bytes at which a memtable is closed and flushed.
+  public var memtableBytes = 32 << 20
+  /// Memtables that may wait for their flush before writers wait.
+  public var waitingMemtables = 1
+  /// Raw bytes of a data block.
+  public var blockBytes = 4096
+  /// Keys from one whole key of a block to the next.
+  public var restartInterval = 16
+  /// Bits of Bloom filter a key; 0 for no filter.
+  public var bloomBitsPerKey = 10
+  /// Compress blocks with LZ4.
+  public var isCompressed = true
+  /// Tables in level 0 that make a merge due, that slow writers down and that stop them.
+  public var levelZeroTables = 4
+  public var levelZeroSlowdown = 20
+  public var levelZeroStop = 36
+  /// Bytes of the first level below 0, and how much larger each next one is.
+  public var baseLevelBytes = 128 << 20
+  public var levelRatio = 10
+  /// Bytes of a table that a compaction writes.
+  public var tableBytes = 16 << 20
+  /// Threads that compact; flushes have one of their own.
+  public var compactionThreads = 1
+  /// Bytes of a log segment.
+  public var logSegmentBytes = 64 << 20
+
+  public init() {}
+
+  /// Errors: `invalidArgument` naming the field.
+  func validate() throws(StorageError) {
+    func check(_ holds: Bool, _ what: String) throws(StorageError) {
+      if !holds { throw StorageError(.invalidArgument, "LSM tuning: \(what)") }
+    }
+    try check(memtableBytes >= 1024, "memtableBytes is at least 1 KiB")
+    try check(memtableBytes <= 1 << 34, "memtableBytes is at most 16 GiB")
+    try check(waitingMemtables >= 1, "waitingMemtables is at least 1")
+    try check((64...(1 << 24)).contains(blockBytes), "blockBytes is 64 B to 16 MiB")
+    try check((1...1024).contains(restartInterval), "restartInterval is 1 to 1024")
+    try check((0...64).contains(bloomBitsPerKey), "bloomBitsPerKey is 0 to 64")
+    try check(levelZeroTables >= 1, "levelZeroTables is at least 1")
+    try check(
+      levelZeroSlowdown >= levelZeroTables && levelZeroStop >= levelZeroSlowdown,
+      "levelZeroTables <= levelZeroSlowdown <= levelZeroStop")
+    try check(baseLevelBytes >= 1024, "baseLevelBytes is at least 1 KiB")
+    try check(levelRatio >= 2, "levelRatio is at least 2")
+    try check(tableBytes >= 1024, "tableBytes is at least 1 KiB")
+    try check((1...64).contains(compactionThreads), "compactionThreads is 1 to 64")
+  }
+
+  var builderOptions: TableBuilder.Options {
+    TableBuilder.Options(
+      blockBytes: blockBytes, restartInterval: restartInterval, bitsPerKey: bloomBitsPerKey,
+      isCompressed: isCompressed)
+  }
+
+  var leveledOptions: LeveledPicker.Options {
+    LeveledPicker.Options(
+      levelZeroTables: levelZeroTables, baseBytes: UInt64(baseLevelBytes),
+      ratio: UInt64(levelRatio), targetFileBytes: UInt64(tableBytes))
+  }
+}

@@ -1,0 +1,153 @@
+/// Merges sorted sources into one sorted run, in either direction: a binary heap of source
+/// numbers over their heads. Complexity: O(log n) comparisons a step, one when the same
+/// source stays in front. One thread at a time.
+final class MergingSource {
+  /// One head per source; each source writes its own.
+  let heads: UnsafeMutablePointer<SourceHead>
+  private let capacity: Int
+  private(set) var sources: [EntrySource] = []
+  /// Sources that stand on an entry, the foremost first.
+  private let heap: UnsafeMutablePointer<Int32>
+  private let state: UnsafeMutablePointer<State>
+
+  private struct State {
+    var heapCount = 0
+    var isForward = true
+  }
+
+  init(capacity: Int) {
+    self.capacity = max(1, capacity)
+    heads = .allocate(capacity: self.capacity)
+    heads.initialize(repeating: SourceHead(), count: self.capacity)
+    heap = .allocate(capacity: self.capacity)
+    heap.initialize(repeating: 0, count: self.capacity)
+    state = .allocate(capacity: 1)
+    state.initialize(to: State())
+  }
+
+  deinit {
+    sources.removeAll()
+    heads.deallocate()
+    heap.deallocate()
+    state.deallocate()
+  }
+
+  /// Adds a source made by `make` around its head. REQUIRES: fewer than `capacity` so far.
+  func add(_ make: (UnsafeMutablePointer<SourceHead>) -> EntrySource) {
+    sources.append(make(heads + sources.count))
+  }
+
+  @inline(__always)
+  var isValid: Bool { state.pointee.heapCount > 0 }
+
+  /// The foremost entry. REQUIRES: `isValid`.
+  @inline(__always)
+  var top: UnsafeMutablePointer<SourceHead> { heads + Int(heap[0]) }
+
+  @inline(__always)
+  var topIndex: Int { Int(heap[0]) }
+
+  func seekToFirst() throws(StorageError) {
+    for source in sources { try source.seekToFirst() }
+    build(isForward: true)
+  }
+
+  func seekToLast() throws(StorageError) {
+    for source in sources { try source.seekToLast() }
+    build(isForward: false)
+  }
+
+  func seek(_ key: ByteSlice, _ tag: UInt64) throws(StorageError) {
+    for source in sources { try source.seek(key, tag) }
+    build(isForward: true)
+  }
+
+  func seek(before key: ByteSlice) throws(StorageError) {
+    for source in sources { try source.seek(before: key) }
+    build(isForward: false)
+  }
+
+  /// REQUIRES: `isValid`, and the last move was forward.
+  @inline(__always)
+  func next() throws(StorageError) {
+    let index = Int(heap[0])
+    try sources[index].next()
+    if heads[index].isValid {
+      if state.pointee.heapCount > 1 { siftForward(0) }
+    } else {
+      removeTop()
+    }
+  }
+
+  /// REQUIRES: `isValid`, and the last move was backward.
+  func previous() throws(StorageError) {
+    let index = Int(heap[0])
+    try sources[index].previous()
+    if heads[index].isValid {
+      if state.pointee.heapCount > 1 { siftBackward(0) }
+    } else {
+      removeTop()
+    }
+  }
+
+  /// Moves one source to the first entry at or after (key, tag) and restores the order.
+  /// REQUIRES: forward.
+  func advance(_ index: Int, to key: ByteSlice, _ tag: UInt64) throws(StorageError) {
+    try sources[index].seek(key, tag)
+    build(isForward: true)
+  }
+
+  private func build(isForward: Bool) {
+    state.pointee.isForward = isForward
+    var count = 0
+    for index in sources.indices where heads[index].isValid {
+      heap[count] = Int32(index)
+      count += 1
+    }
+    state.pointee.heapCount = count
+    for parent in stride(from: count / 2 - 1, through: 0, by: -1) { sift(parent) }
+  }
+
+  private func removeTop() {
+    state.pointee.heapCount -= 1
+    heap[0] = heap[state.pointee.heapCount]
+    sift(0)
+  }
+
+  private func sift(_ start: Int) {
+    if state.pointee.isForward { siftForward(start) } else { siftBackward(start) }
+  }
+
+  @inline(__always)
+  private func siftForward(_ start: Int) {
+    sift(start) { SourceHead.isBefore($0, $1) }
+  }
+
+  private func siftBackward(_ start: Int) {
+    sift(start) { SourceHead.isBefore($1, $0) }
+  }
+
+  /// Sinks the source at `start` below all that come before it.
+  @inline(__always)
+  private func sift(
+    _ start: Int,
+    _ isBefore: (UnsafeMutablePointer<SourceHead>, UnsafeMutablePointer<SourceHead>) -> Bool
+  ) {
+    let count = state.pointee.heapCount
+    var parent = start
+    let moving = heap[parent]
+    while true {
+      var child = 2 &* parent &+ 1
+      if child >= count { break }
+      if child &+ 1 < count
+        && isBefore(heads + Int(heap[child &+ 1]), heads + Int(heap[child]))
+      {
+        child &+= 1
+      }
+      if !isBefore(heads + Int(heap[child]), heads + Int(moving)) { break }
+      heap[parent] = heap[child]
+      parent = child
+    }
+    heap[parent] = moving
+  }
+}

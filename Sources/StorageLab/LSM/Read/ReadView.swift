@@ -1,0 +1,180 @@
+/// What a reader reads: the memtables, newest first, and a version of the tables. Immutable;
+/// holding it keeps all of that alive.
+final class ReadView: @unchecked Sendable {
+  let memtables: [Memtable]
+  let version: LSMVersion
+  private let unmanagedMemtables: UnsafeMutablePointer<Unmanaged<Memtable>>
+  private let unmanagedLevels: UnsafeMutablePointer<Unmanaged<LSMLevel>>
+  private let memtableCount: Int
+  private let levelCount: Int
+
+  init(memtables: [Memtable], version: LSMVersion) {
+    self.memtables = memtables
+    self.version = version
+    memtableCount = memtables.count
+    levelCount = version.levels.count
+    unmanagedMemtables = .allocate(capacity: max(1, memtables.count))
+    for (index, memtable) in memtables.enumerated() {
+      (unmanagedMemtables + index).initialize(to: .passUnretained(memtable))
+    }
+    unmanagedLevels = .allocate(capacity: max(1, version.levels.count))
+    for (index, level) in version.levels.enumerated() {
+      (unmanagedLevels + index).initialize(to: .passUnretained(level))
+    }
+  }
+
+  deinit {
+    unmanagedMemtables.deallocate()
+    unmanagedLevels.deallocate()
+  }
+
+  /// Whether a memtable holds range tombstones. REQUIRES, to rely on the answer no: the
+  /// reader's sequence was taken before.
+  @inline(__always)
+  var hasMemtableTombstones: Bool {
+    for index in 0..<memtableCount {
+      if unmanagedMemtables[index]._withUnsafeGuaranteedRef({ $0.rangeTombstoneCount }) > 0 {
+        return true
+      }
+    }
+    return false
+  }
+
+  /// The memtables' range tombstones as of now, in the memtables' order.
+  var memtableTombstones: [MemtableTombstones?] { memtables.map(\.currentTombstones) }
+
+  /// Hands the value of `key` at `sequence` to `body`; returns whether there is one.
+  /// REQUIRES: no memtable holds a range tombstone that the reader may see.
+  @inline(__always)
+  func read(
+    _ key: ByteSlice, at sequence: UInt64, _ body: (ByteSlice) -> Void
+  ) throws(StorageError) -> Bool {
+    for index in 0..<memtableCount {
+      let node = unmanagedMemtables[index]._withUnsafeGuaranteedRef { memtable in
+        memtable.hasEntries ? memtable.find(key, at: sequence) : nil
+      }
+      if let node {
+        if !EntryTag.isPut(SkipList.tag(node)) { return false }
+        body(SkipList.value(node))
+        return true
+      }
+    }
+    return try readTables(key, at: sequence, body)
+  }
+
+  /// As `read`, with the memtables' range tombstones: the newest source that knows the key,
+  /// or that deleted a range over it, decides.
+  func read(
+    _ key: ByteSlice, at sequence: UInt64, tombstones: [MemtableTombstones?],
+    _ body: (ByteSlice) -> Void
+  ) throws(StorageError) -> Bool {
+    for (memtable, tombstones) in zip(memtables, tombstones) {
+      let covering = tombstones?.covering(key, at: sequence) ?? 0
+      if let node = memtable.find(key, at: sequence) {
+        let tag = SkipList.tag(node)
+        if EntryTag.sequence(tag) > covering {
+          if !EntryTag.isPut(tag) { return false }
+          body(SkipList.value(node))
+          return true
+        }
+      }
+      if covering > 0 { return false }
+    }
+    return try readTables(key, at: sequence, body)
+  }
+
+  @inline(__always)
+  private func readTables(
+    _ key: ByteSlice, at sequence: UInt64, _ body: (ByteSlice) -> Void
+  ) throws(StorageError) -> Bool {
+    let hash = BloomFilter.hash(key)
+    let tag = EntryTag.newest(at: sequence)
+    for levelIndex in 0..<levelCount {
+      let level = unmanagedLevels[levelIndex]
+      let (start, end) = level._withUnsafeGuaranteedRef { level -> (Int, Int) in
+        if level.count == 0 { return (0, 0) }
+        if levelIndex == 0 { return (0, level.count) }
+        let position = level.firstEnding(atOrAfter: key)
+        return (position, min(position &+ 1, level.count))
+      }
+      for position in start..<end {
+        let table = level._withUnsafeGuaranteedRef { $0.unmanaged[position] }
+        let lookup = try ReadView.find(key, hash, tag, in: table, body)
+        if lookup != .absent { return lookup == .found }
+      }
+    }
+    return false
+  }
+
+  @inline(__always)
+  private static func find(
+    _ key: ByteSlice, _ hash: UInt64, _ tag: UInt64, in table: Unmanaged<TableFile>,
+    _ body: (ByteSlice) -> Void
+  ) throws(StorageError) -> Lookup {
+    try table.borrowed { (table) throws(StorageError) -> Lookup in
+      let reader = try table.reader()
+      return try reader.borrowed { (reader) throws(StorageError) -> Lookup in
+        if reader.tombstones.isEmpty { return try reader.find(key, hash: hash, tag: tag, body) }
+        return try findAmongTombstones(key, hash, tag, in: reader, body)
+      }
+    }
+  }
+
+  /// As `TableReader.find` for a table with range tombstones: an entry counts only if no
+  /// newer one of them lies over it.
+  @inline(never)
+  private static func findAmongTombstones(
+    _ key: ByteSlice, _ hash: UInt64, _ tag: UInt64, in reader: TableReader,
+    _ body: (ByteSlice) -> Void
+  ) throws(StorageError) -> Lookup {
+    let covering = reader.tombstones.covering(key, at: EntryTag.sequence(tag))
+    if covering == 0 { return try reader.find(key, hash: hash, tag: tag, body) }
+    let head = UnsafeMutablePointer<SourceHead>.allocate(capacity: 1)
+    defer { head.deallocate() }
+    head.initialize(to: SourceHead())
+    let source = TableSource(reader, head: head, isStreaming: false)
+    try source.seek(key, tag)
+    guard head.pointee.isValid, head.pointee.key == key,
+      EntryTag.sequence(head.pointee.tag) > covering, EntryTag.isPut(head.pointee.tag)
+    else { return .deleted }
+    body(head.pointee.value)
+    return .found
+  }
+
+  /// All entries of the view that may lie in `range`, merged.
+  func source(_ range: KeyRange) -> MergingSource {
+    let levelZero = version.levels[0].tables.filter { $0.metadata.range.mayMeet(range) }
+    let merging = MergingSource(
+      capacity: memtables.count + levelZero.count + version.levels.count - 1)
+    for memtable in memtables where memtable.hasEntries {
+      merging.add { MemtableSource(memtable, head: $0) }
+    }
+    for table in levelZero {
+      merging.add { LevelSource(LSMLevel([table], isSorted: true), head: $0, isStreaming: false) }
+    }
+    for level in version.levels.dropFirst() where level.count > 0 {
+      merging.add { LevelSource(level, head: $0, isStreaming: false) }
+    }
+    return merging
+  }
+}
+
+extension Unmanaged {
+  /// Lends the object without reference counting. REQUIRES: somebody else keeps it alive.
+  @inline(__always)
+  func borrowed<R, E: Error>(_ body: (Instance) throws(E) -> R) throws(E) -> R {
+    let result = _withUnsafeGuaranteedRef { instance -> Result<R, E> in
+      do throws(E) { return .success(try body(instance)) } catch { return .failure(error) }
+    }
+    return try result.get()
+  }
+}
+
+extension TableRange {
+  /// Whether a key of `range` may lie in the table.
+  func mayMeet(_ range: KeyRange) -> Bool {
+    if let lower = range.lower, lower.withSlice({ endsBefore($0) }) { return false }
+    if let upper = range.upper, !isBefore(smallest, upper) { return false }
+    return true
+  }
+}
