@@ -150,3 +150,11 @@ final class LSMSnapshot: Snapshot {
     }
   }
 }
+
+extension LSMEngine {
+  /// The engine with default tuning, for registries.
+  public static let registryEntry = EngineRegistry.Entry(
+    name: engineName,
+    summary: "log-structured merge tree: log, memtable, sorted tables merged level by level"
+  ) { (options) throws(StorageError) in try LSMEngine.open(options) }
+}

@@ -155,12 +155,14 @@ extension LSMTree {
       replay: .init(lsn: next.logStart, sequence: next.sequenceStart))
     let table = try buildTable(memtable, snapshots)
     if let table { edit.additions = [.init(level: 0, table: table)] }
-    try install(edit, whenInstalled: { state in
-      state.memtables.removeLast()
-      state.statistics.flushes += 1
-      state.statistics.flushedBytes += table?.fileBytes ?? 0
-      state.statistics.bytesWritten[0] += table?.fileBytes ?? 0
-    })
+    try install(
+      edit,
+      whenInstalled: { state in
+        state.memtables.removeLast()
+        state.statistics.flushes += 1
+        state.statistics.flushedBytes += table?.fileBytes ?? 0
+        state.statistics.bytesWritten[0] += table?.fileBytes ?? 0
+      })
     try log?.release(before: next.logStart)
     options.events?.record(
       Event(

@@ -32,7 +32,8 @@ extension LSMTree {
     let start = options.clock.nanoseconds
     let outcome = try ManifestReader(directory: options.path, fileSystem: fileSystem).read()
     let names = try fileSystem.list(options.path)
-    if outcome == nil, let orphan = names.first(where: { $0.hasSuffix(".sst") || $0.hasSuffix(".wal") })
+    if outcome == nil,
+      let orphan = names.first(where: { $0.hasSuffix(".sst") || $0.hasSuffix(".wal") })
     {
       throw .corruption(
         "there is \(orphan) but no pointer to a manifest",

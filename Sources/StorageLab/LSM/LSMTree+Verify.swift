@@ -78,9 +78,10 @@ struct TableVerifier {
     let reader = try TableReader(
       try store.fileSystem.open(path, .read), number: metadata.number,
       fileBytes: metadata.fileBytes, cache: store.cache)
-    guard TableMetadata(
-      number: metadata.number, fileBytes: metadata.fileBytes, properties: reader.properties)
-      == metadata
+    guard
+      TableMetadata(
+        number: metadata.number, fileBytes: metadata.fileBytes, properties: reader.properties)
+        == metadata
     else {
       throw .corruption(
         "the table's properties are not what the manifest says", path: path, offset: 0)

@@ -58,7 +58,8 @@ enum TableFormat {
       let checksum: UInt32 = reader.integer()
       let magic: UInt64 = reader.integer()
       guard reader.isIntact, magic == TableFormat.magic else {
-        throw .corruption("this is no table: the footer has no magic number",
+        throw .corruption(
+          "this is no table: the footer has no magic number",
           path: path, offset: offset)
       }
       guard CRC32C.checksum(slice.prefix(covered), seed: CRC32C.seed(fileNumber)) == checksum,
@@ -78,8 +79,11 @@ enum TableFormat {
       for handle in handles {
         guard handle.offset >= previous, handle.length >= UInt64(trailerBytes),
           handle.length <= fileBytes, handle.offset <= fileBytes - handle.length
-        else { throw .corruption("the footer names a block outside the table", path: path,
-          offset: offset) }
+        else {
+          throw .corruption(
+            "the footer names a block outside the table", path: path,
+            offset: offset)
+        }
         previous = handle.end
       }
       return Footer(
