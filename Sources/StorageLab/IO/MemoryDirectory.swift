@@ -36,37 +36,57 @@ final class MemoryDirectory {
     pending = []
   }
 
-  /// The directory, and all below it, as a crash leaves it. `nodes` keeps files with several
-  /// names one file.
-  func afterCrash(
-    _ mode: CrashMode, _ random: inout SeededRandom,
-    _ nodes: inout [ObjectIdentifier: MemoryFileNode]
-  ) -> MemoryDirectory {
+  /// What a crash made of each file and directory so far: whatever has several names, or
+  /// a name in several views, stays one.
+  struct Survivors {
+    let mode: CrashMode
+    var random: SeededRandom
+    var files: [ObjectIdentifier: MemoryFileNode] = [:]
+    var directories: [ObjectIdentifier: MemoryDirectory] = [:]
+
+    mutating func survivor(_ entry: Entry) -> Entry {
+      switch entry {
+      case .directory(let directory): return .directory(directory.afterCrash(&self))
+      case .file(let node):
+        if let copy = files[ObjectIdentifier(node)] { return .file(copy) }
+        let copy = MemoryFileNode(node.content.afterCrash(mode, &random))
+        files[ObjectIdentifier(node)] = copy
+        return .file(copy)
+      }
+    }
+
+    mutating func survivors(_ entries: [String: Entry]) -> [String: Entry] {
+      var result: [String: Entry] = [:]
+      for (name, entry) in entries.sorted(by: { $0.key < $1.key }) {
+        result[name] = survivor(entry)
+      }
+      return result
+    }
+  }
+
+  /// The directory, and all below it, as a crash leaves it.
+  func afterCrash(_ survivors: inout Survivors) -> MemoryDirectory {
+    if let copy = survivors.directories[ObjectIdentifier(self)] { return copy }
+    let result = MemoryDirectory()
+    survivors.directories[ObjectIdentifier(self)] = result
     var kept = synced
-    switch mode {
+    switch survivors.mode {
     case .loseEverythingUnsynced: break
-    case .keepEverything: kept = entries
+    case .keepEverything:
+      kept = entries
+      result.synced = survivors.survivors(synced)
+      result.pending = pending.map { change in
+        change.map { ($0.name, $0.entry.map { survivors.survivor($0) }) }
+      }
     case .keepSome:
-      let probability = [0, 0.5, 0.5, 1][random.below(4)]
-      for change in pending where random.chance(probability) {
+      let probability = [0, 0.5, 0.5, 1][survivors.random.below(4)]
+      for change in pending where survivors.random.chance(probability) {
         for (name, entry) in change { kept[name] = entry }
       }
     }
-    let result = MemoryDirectory()
-    for (name, entry) in kept.sorted(by: { $0.key < $1.key }) {
-      switch entry {
-      case .directory(let directory):
-        result.entries[name] = .directory(directory.afterCrash(mode, &random, &nodes))
-      case .file(let node):
-        let copy =
-          nodes[ObjectIdentifier(node)]
-          ?? MemoryFileNode(node.content.afterCrash(mode, &random))
-        nodes[ObjectIdentifier(node)] = copy
-        copy.names += 1
-        result.entries[name] = .file(copy)
-      }
-    }
-    result.synced = result.entries
+    result.entries = survivors.survivors(kept)
+    for case .file(let node) in result.entries.values { node.names += 1 }
+    if survivors.mode != .keepEverything { result.synced = result.entries }
     return result
   }
 

@@ -157,9 +157,7 @@ final class MemoryFileContent {
     result.size = syncedSize
     switch mode {
     case .loseEverythingUnsynced: break
-    case .keepEverything:
-      for page in changedPages() { result.pages[page] = pageBytes(page) }
-      result.size = size
+    case .keepEverything: return afterKill()
     case .keepSome:
       // A crash keeps nearly nothing, nearly everything or a mixture; so do its sectors.
       let probability = [0, 0.1, 0.5, 0.9, 1][random.below(5)]
@@ -169,6 +167,19 @@ final class MemoryFileContent {
       result.size = crashSize(&random)
     }
     result.finishCrash()
+    return result
+  }
+
+  /// The operating system goes on: nothing is lost, and nothing is synced that was not.
+  private func afterKill() -> MemoryFileContent {
+    let result = MemoryFileContent()
+    result.dirty = Set(changedPages())
+    result.pages = syncedPages
+    for page in result.dirty { result.pages[page] = pageBytes(page) }
+    result.size = size
+    result.syncedPages = syncedPages
+    result.syncedSize = syncedSize
+    result.allocated = allocated
     return result
   }
 

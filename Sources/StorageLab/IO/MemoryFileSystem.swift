@@ -4,7 +4,8 @@ import Synchronization
 public enum CrashMode: Sendable, Hashable {
   /// Exactly what was synced.
   case loseEverythingUnsynced
-  /// Everything written, stores through mappings included: a kill of the process.
+  /// Everything written, stores through mappings included: a kill of the process. What was
+  /// not synced still is not: a later power loss can take it.
   case keepEverything
   /// What was synced and a seeded subset of the rest: sectors of 512 B, file sizes and
   /// directory changes, each kept or lost by itself, in any order.
@@ -77,8 +78,8 @@ public final class MemoryFileSystem: FileSystem {
   private func crashedRoot(_ mode: CrashMode) -> MemoryDirectory {
     var random = SeededRandom(seed: 0)
     if case .keepSome(let seed) = mode { random = SeededRandom(seed: seed) }
-    var nodes: [ObjectIdentifier: MemoryFileNode] = [:]
-    return state.root.afterCrash(mode, &random, &nodes)
+    var survivors = MemoryDirectory.Survivors(mode: mode, random: random)
+    return state.root.afterCrash(&survivors)
   }
 
   public var hasCrashed: Bool { lock.withLock { state.hasCrashed } }

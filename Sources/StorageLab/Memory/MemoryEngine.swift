@@ -33,7 +33,7 @@ public final class MemoryEngine: StorageEngine {
     MemoryEngine(options)
   }
 
-  private init(_ options: EngineOptions) {
+  init(_ options: EngineOptions) {
     self.options = options
     state = Mutex(State())
   }
