@@ -1,0 +1,49 @@
+/// A fault as data: which call of which files fails, when, and how.
+public struct FaultRule: Sendable {
+  public enum Call: Sendable, Hashable, CaseIterable {
+    case open, read, write, sync, truncate, preallocate, map, rename, remove, syncDirectory
+  }
+
+  public enum Files: Sendable {
+    case all
+    /// Paths that end so: `.wal`, `/MANIFEST`.
+    case suffix(String)
+    case fileClass(FileClass)
+
+    func contains(_ path: String) -> Bool {
+      switch self {
+      case .all: true
+      case .suffix(let suffix): path.hasSuffix(suffix)
+      case .fileClass(let fileClass): FileClass(path: path) == fileClass
+      }
+    }
+  }
+
+  public enum Effect: Sendable {
+    /// The call throws; a write first puts down that many of its bytes.
+    case fail(StorageError.Code, bytesWritten: Int = 0)
+    /// A read returns only so many bytes, as if the file ended there.
+    case shortRead(bytes: Int)
+    /// A read that covers the file's byte at `offset` sees this bit flipped.
+    case flipBit(offset: Int64, bit: UInt8)
+  }
+
+  public var call: Call
+  public var files: Files
+  public var effect: Effect
+  /// Matching calls that pass before the first fault.
+  public var skipping: Int
+  /// How many matching calls are struck from then on; nil is all.
+  public var count: Int?
+
+  /// The `nth` matching call, and with `count` nil every later one, is struck.
+  public init(
+    _ call: Call, of files: Files = .all, nth: Int = 1, count: Int? = 1, _ effect: Effect
+  ) {
+    self.call = call
+    self.files = files
+    self.effect = effect
+    skipping = max(0, nth - 1)
+    self.count = count
+  }
+}

@@ -1,0 +1,49 @@
+import Testing
+
+@testable import StorageLab
+
+/// An engine as the shared tests open it: tuned so small that splits, flushes, checkpoints
+/// and compactions happen within a few dozen operations.
+struct TestEngine: Sendable, CustomTestStringConvertible {
+  let entry: EngineRegistry.Entry
+  /// Classes under which a power loss may destroy the whole database.
+  var destructibleByPowerLoss: Set<Durability> = []
+
+  var name: String { entry.name }
+  var testDescription: String { entry.name }
+
+  /// Every engine that the shared tests run on. An engine's owner adds a line here.
+  static let all: [TestEngine] = [memory, sqlite]
+  static let persistent = all.filter { $0.entry.isPersistent }
+
+  static let memory = TestEngine(entry: MemoryEngine.registryEntry)
+
+  /// The memory engine is the oracle; this says that the oracle is right.
+  static let naive = TestEngine(
+    entry: .init(name: "naive", summary: "a sorted array", isPersistent: false) {
+      (options) throws(StorageError) in NaiveEngine(options)
+    })
+
+  static let sqlite = TestEngine(
+    entry: .init(name: SQLiteEngine.engineName, summary: "the control, tuned small") {
+      (options) throws(StorageError) in
+      var tuning = SQLiteOptions()
+      tuning.pageBytes = 1024
+      tuning.checkpointBytes = 64 << 10
+      return try SQLiteEngine(options, tuning)
+    },
+    destructibleByPowerLoss: [.none, .process])
+
+  func runner(_ durability: Durability) -> ProgramRunner {
+    var runner = ProgramRunner(entry)
+    runner.durability = durability
+    runner.destructibleByPowerLoss = destructibleByPowerLoss
+    return runner
+  }
+}
+
+extension Durability {
+  static let allForTests: [Durability] = [
+    .none, .process, .interval(milliseconds: 1000), .commit,
+  ]
+}

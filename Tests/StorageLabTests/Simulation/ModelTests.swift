@@ -1,0 +1,67 @@
+import Foundation
+import Testing
+
+@testable import StorageLab
+
+/// Random programs in lock-step with the oracle.
+///
+/// `LAB_SEED` sets the root seed, `LAB_PROGRAMS` how many programs run on each engine. A
+/// failure prints its seed and a shrunken script for `Scripts/`. `LAB_DURABILITY` narrows the
+/// run to one class.
+@Suite struct ModelTests {
+  static let environment = ProcessInfo.processInfo.environment
+  static let rootSeed = environment["LAB_SEED"].flatMap { UInt64($0) } ?? 20_260_401
+  static let programs = environment["LAB_PROGRAMS"].flatMap { Int($0) } ?? 1000
+
+  @Test(arguments: TestEngine.persistent)
+  func randomProgramsAgreeWithTheOracle(_ engine: TestEngine) throws {
+    print("model tests on \(engine.name): LAB_SEED=\(ModelTests.rootSeed)")
+    try run(engine, count: ModelTests.programs)
+  }
+
+  @Test func oracleAgreesWithASortedArray() throws {
+    try run(.naive, count: min(50, ModelTests.programs))
+  }
+
+  private static let classes =
+    environment["LAB_DURABILITY"].flatMap { Durability($0) }.map { [$0] } ?? Durability.allForTests
+
+  private func run(_ engine: TestEngine, count: Int) throws {
+    let classes = ModelTests.classes
+    for index in 0..<UInt64(count) {
+      let seed = Hash64.hash(ModelTests.rootSeed &+ index) % 1_000_000_007
+      let runner = engine.runner(classes[Int(index) % classes.count])
+      // Mostly short programs: they find most, and shrink fast.
+      let program = ProgramGenerator.program(seed: seed, length: index % 10 == 9 ? 400 : 60)
+      do throws(ProgramFailure) {
+        try runner.run(program)
+      } catch {
+        report(error, runner, program, seed)
+        return
+      }
+    }
+  }
+
+  private func report(
+    _ failure: ProgramFailure, _ runner: ProgramRunner, _ program: OperationProgram,
+    _ seed: UInt64
+  ) {
+    var smallestFailure = failure
+    var smallest = ProgramShrinker.shrink(program) { candidate in
+      do throws(ProgramFailure) { try runner.run(candidate) } catch {
+        smallestFailure = error
+        return true
+      }
+      return false
+    }
+    smallest.durability = runner.durability
+    Issue.record(
+      """
+      \(failure)
+      program of seed \(seed), root LAB_SEED=\(ModelTests.rootSeed); smallest script:
+
+      \(smallest)
+      # \(smallestFailure)
+      """)
+  }
+}
