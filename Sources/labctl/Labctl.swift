@@ -22,7 +22,8 @@ struct Labctl: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      DatabaseCommand.self, VerifyCommand.self, CalibrateCommand.self, DataCommand.self,
+      DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, CalibrateCommand.self,
+      DataCommand.self,
     ])
 
   /// Parses and runs, then turns what was thrown into a message on standard error and one of

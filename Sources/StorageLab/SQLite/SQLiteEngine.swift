@@ -11,7 +11,7 @@ import Synchronization
 public final class SQLiteEngine: StorageEngine {
   public static let engineName = "sqlite"
   static let formatVersion: UInt32 = 1
-  static let fileName = "data.sqlite"
+  public static let fileName = "data.sqlite"
   /// `PRAGMA application_id`: "SLab".
   static let applicationID: Int64 = 0x534c_6162
 

@@ -109,6 +109,9 @@ final class SQLiteFile: @unchecked Sendable {
       let target = UnsafeMutableRawBufferPointer(start: buffer, count: count)
       let done = try file?.read(into: target, at: offset) ?? 0
       if done < count {
+        if isDatabase && done > 0 && offset > 0 {
+          throw .corruption("the file ends inside a page", path: path, offset: offset)
+        }
         // SQLite relies on the rest being zero.
         memset(buffer + done, 0, count - done)
         return SQLiteCode.shortRead

@@ -6,8 +6,9 @@ public struct SQLiteOptions: Sendable {
   /// this many bytes. SQLite's own default is 1000 pages, 4 MB.
   public var checkpointBytes = 4 << 20
   /// Ends each page of a new database in a checksum that every read from disk checks. SQLite
-  /// has none of its own.
-  public var pageChecksums = false
+  /// has none of its own and returns a value with a flipped bit as if nothing were wrong; the
+  /// other engines check every page, so this is on. An existing database stays as it is.
+  public var pageChecksums = true
   /// Idle reader connections kept open. More are opened while more snapshots, cursors and
   /// readers are active at once.
   public var idleReaders = 4
