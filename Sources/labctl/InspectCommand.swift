@@ -85,17 +85,36 @@ struct EngineInspector {
   let limit: Int
 
   func dump(_ part: InspectCommand.Part) throws(StorageError) -> AnnotatedDump {
-    switch engine {
-    case SQLiteEngine.engineName: try sqlite(part)
-    default: throw unsupported("inspection of engine \(engine)")
+    if case .overview = part { return try overview() }
+    if engine == SQLiteEngine.engineName { return try sqlite(part) }
+    switch part {
+    case .log(let name): return try InspectWAL.segment(path(name), fileSystem, limit: limit)
+    default: throw unsupported("that part of engine \(engine)")
     }
   }
 
+  /// The engine file and every file of the directory, named and sized.
+  private func overview() throws(StorageError) -> AnnotatedDump {
+    var dump = AnnotatedDump(title: "\(engine) database \(directory)")
+    for name in try fileSystem.list(directory) {
+      guard let file = try? fileSystem.open(path(name), .read), let size = try? file.size() else {
+        dump.heading("\(name)/", depth: 1)
+        continue
+      }
+      defer { file.close() }
+      dump.heading("\(name): \(size) bytes", depth: 1)
+    }
+    if engine == SQLiteEngine.engineName {
+      let database = try sqlite(.superblock)
+      dump.lines += database.lines
+    }
+    return dump
+  }
+
   private func sqlite(_ part: InspectCommand.Part) throws(StorageError) -> AnnotatedDump {
-    let file = joinPath(directory, SQLiteEngine.fileName)
+    let file = path(SQLiteEngine.fileName)
     switch part {
-    case .overview: return try InspectSQLite.database(file, fileSystem, limit: limit)
-    case .superblock: return try InspectSQLite.database(file, fileSystem, limit: 0)
+    case .overview, .superblock: return try InspectSQLite.database(file, fileSystem, limit: limit)
     case .page(let number): return try InspectSQLite.page(number, of: file, fileSystem)
     case .log(let name): return try InspectSQLite.log(path(name), fileSystem, limit: limit)
     case .table, .manifest: throw unsupported("a table or manifest of SQLite")
