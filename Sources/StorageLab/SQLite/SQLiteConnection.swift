@@ -16,7 +16,7 @@ final class SQLiteConnection: @unchecked Sendable {
   private var handle: OpaquePointer?
   private let vfs: SQLiteVFS?
   private var statements = [OpaquePointer?](repeating: nil, count: SQLiteStatement.allCases.count)
-  private var idleScans = [[OpaquePointer]](repeating: [], count: SQLiteScan.allCases.count)
+  private var idleQueries = [[OpaquePointer]](repeating: [], count: SQLiteQuery.allCases.count)
 
   /// Errors: `notFound`, `wrongFormat`, `corruption`, `io` and what the file system says.
   init(_ path: String, flags: Int32, vfs: SQLiteVFS?) throws(StorageError) {
@@ -47,8 +47,8 @@ final class SQLiteConnection: @unchecked Sendable {
   func close() {
     guard let handle else { return }
     for statement in statements { sqlite3_finalize(statement) }
-    for scan in idleScans.joined() { sqlite3_finalize(scan) }
-    idleScans.removeAll()
+    for query in idleQueries.joined() { sqlite3_finalize(query) }
+    idleQueries.removeAll()
     sqlite3_close_v2(handle)
     self.handle = nil
   }
@@ -131,49 +131,51 @@ final class SQLiteConnection: @unchecked Sendable {
     throw failure
   }
 
-  /// Calls `body` with the value of `key`; returns whether it is there.
+  /// Calls `body` with the value of `key`; returns whether it is there. `body` may not use
+  /// this connection.
   @inline(__always)
   func read(_ key: ByteSlice, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
     let statement = try statement(.get)
-    var code = sqlite3_bind_blob64(statement, 1, key.base, UInt64(key.count), nil)
-    if code == SQLITE_OK { code = sqlite3_step(statement) }
-    switch code {
-    case SQLITE_ROW:
-      let pointer = sqlite3_column_blob(statement, 0)
-      let count = Int(sqlite3_column_bytes(statement, 0))
-      defer { sqlite3_reset(statement) }
-      guard let pointer else {
-        if count > 0 || sqlite3_errcode(handle) == SQLITE_NOMEM { throw error(SQLITE_NOMEM) }
-        ByteSlice.empty.withSpan(body)
-        return true
-      }
-      ByteSlice(base: pointer, count: count).withSpan(body)
-      return true
-    case SQLITE_DONE:
-      sqlite3_reset(statement)
-      return false
-    default:
-      let failure = error(code)
-      sqlite3_reset(statement)
-      throw failure
-    }
+    guard let value = try find(key, statement) else { return false }
+    value.withSpan(body)
+    sqlite3_reset(statement)
+    return true
   }
 
-  // MARK: Scans
+  /// Steps a `get` statement; what it returns is valid until the statement is reset. Leaves
+  /// the statement reset when there is nothing.
+  @inline(__always)
+  func find(_ key: ByteSlice, _ statement: OpaquePointer) throws(StorageError) -> ByteSlice? {
+    var code = sqlite3_bind_blob64(statement, 1, key.base, UInt64(key.count), nil)
+    if code == SQLITE_OK { code = sqlite3_step(statement) }
+    if code == SQLITE_ROW {
+      let pointer = sqlite3_column_blob(statement, 0)
+      let count = Int(sqlite3_column_bytes(statement, 0))
+      if let pointer { return ByteSlice(base: pointer, count: count) }
+      if count == 0 && sqlite3_errcode(handle) != SQLITE_NOMEM { return .empty }
+      code = SQLITE_NOMEM
+    }
+    let failure = code == SQLITE_DONE ? nil : error(code)
+    sqlite3_reset(statement)
+    if let failure { throw failure }
+    return nil
+  }
 
-  func borrowScan(_ scan: SQLiteScan) throws(StorageError) -> OpaquePointer {
-    if let statement = idleScans[scan.rawValue].popLast() { return statement }
-    return try prepare(scan.sql)
+  // MARK: Queries with several users
+
+  func borrow(_ query: SQLiteQuery) throws(StorageError) -> OpaquePointer {
+    if let statement = idleQueries[query.rawValue].popLast() { return statement }
+    return try prepare(query.sql)
   }
 
   /// Takes back a statement. After `close` of the connection it is destroyed, and with the last
   /// one SQLite lets go of the connection.
-  func returnScan(_ scan: SQLiteScan, _ statement: OpaquePointer) {
+  func giveBack(_ query: SQLiteQuery, _ statement: OpaquePointer) {
     sqlite3_reset(statement)
     if handle == nil {
       sqlite3_finalize(statement)
     } else {
-      idleScans[scan.rawValue].append(statement)
+      idleQueries[query.rawValue].append(statement)
     }
   }
 
@@ -264,7 +266,7 @@ enum SQLiteStatement: Int, CaseIterable {
 
   var sql: String {
     switch self {
-    case .get: "SELECT value FROM entries WHERE key = ?1"
+    case .get: SQLiteQuery.get.sql
     case .put: "REPLACE INTO entries (key, value) VALUES (?1, ?2)"
     case .delete: "DELETE FROM entries WHERE key = ?1"
     case .deleteRange: "DELETE FROM entries WHERE key >= ?1 AND key < ?2"
@@ -278,13 +280,15 @@ enum SQLiteStatement: Int, CaseIterable {
   }
 }
 
-/// The ways to walk the table; a cursor steps one of these statements.
-enum SQLiteScan: Int, CaseIterable {
-  case forwardFrom, forwardAfter, backwardFrom, backwardBefore, backwardAll
+/// The statements that a snapshot and its cursors may use several of at a time. A cursor steps
+/// one of those that walk the table.
+enum SQLiteQuery: Int, CaseIterable {
+  case get, forwardFrom, forwardAfter, backwardFrom, backwardBefore, backwardAll
 
   var sql: String {
     let select = "SELECT key, value FROM entries"
     return switch self {
+    case .get: "SELECT value FROM entries WHERE key = ?1"
     case .forwardFrom: "\(select) WHERE key >= ?1 ORDER BY key"
     case .forwardAfter: "\(select) WHERE key > ?1 ORDER BY key"
     case .backwardFrom: "\(select) WHERE key <= ?1 ORDER BY key DESC"

@@ -6,7 +6,7 @@ final class SQLiteCursor: Cursor {
   private var transaction: SQLiteReadTransaction?
   private let range: KeyRange
   private var statement: OpaquePointer?
-  private var scan = SQLiteScan.forwardFrom
+  private var scan = SQLiteQuery.forwardFrom
 
   private(set) var isValid = false
   private(set) var key = ByteSlice.empty
@@ -27,7 +27,7 @@ final class SQLiteCursor: Cursor {
   }
 
   private func releaseStatement(_ connection: SQLiteConnection) {
-    if let statement { connection.returnScan(scan, statement) }
+    if let statement { connection.giveBack(scan, statement) }
     statement = nil
   }
 
@@ -59,11 +59,11 @@ final class SQLiteCursor: Cursor {
     key.withSlice { key in bound.withSlice { bound in key < bound } }
   }
 
-  private func start(_ scan: SQLiteScan, _ bound: [UInt8]) throws(StorageError) {
+  private func start(_ scan: SQLiteQuery, _ bound: [UInt8]) throws(StorageError) {
     try bound.withSlice { (bound) throws(StorageError) in try start(scan, bound) }
   }
 
-  private func start(_ scan: SQLiteScan, _ bound: ByteSlice?) throws(StorageError) {
+  private func start(_ scan: SQLiteQuery, _ bound: ByteSlice?) throws(StorageError) {
     try withConnection { (connection) throws(StorageError) in
       isValid = false
       // Binding copies the bound, which may lie in the row that the old statement stands on.
@@ -75,13 +75,13 @@ final class SQLiteCursor: Cursor {
         sqlite3_reset(fresh)
         statement = nil
       } else {
-        fresh = try connection.borrowScan(scan)
+        fresh = try connection.borrow(scan)
       }
       if let bound {
         let code = sqlite3_bind_blob64(
           fresh, 1, bound.base, UInt64(bound.count), SQLiteCursor.copying)
         if code != SQLITE_OK {
-          if let fresh { connection.returnScan(scan, fresh) }
+          if let fresh { connection.giveBack(scan, fresh) }
           throw connection.error(code)
         }
       }

@@ -38,8 +38,15 @@ final class SQLiteReaderPool: @unchecked Sendable {
 
   var readerCount: Int { openReaders.load(ordering: .relaxed) }
 
-  /// A connection that is the caller's alone until `giveBack`.
+  /// A connection that is the caller's alone until `giveBack`. Errors: `closed`; those of
+  /// opening a connection.
   func borrow() throws(StorageError) -> SQLiteConnection {
+    do throws(StorageError) { return try idleOrNew() } catch {
+      throw isClosed ? .closed("the engine") : error
+    }
+  }
+
+  private func idleOrNew() throws(StorageError) -> SQLiteConnection {
     if let connection = try takeIdle() {
       try use(connection)
       return connection

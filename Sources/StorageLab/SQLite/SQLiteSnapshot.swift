@@ -54,6 +54,29 @@ final class SQLiteReadTransaction: Sendable {
   }
 }
 
+extension SQLiteReadTransaction {
+  /// Calls `body` without the connection's lock, so that it may read from the same snapshot: the
+  /// statement's memory is not touched by other statements.
+  func read(_ key: ByteSlice, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
+    let found = try withConnection {
+      (connection) throws(StorageError) -> (OpaquePointer, ByteSlice)? in
+      let statement = try connection.borrow(.get)
+      do throws(StorageError) {
+        if let value = try connection.find(key, statement) { return (statement, value) }
+      } catch {
+        connection.giveBack(.get, statement)
+        throw error
+      }
+      connection.giveBack(.get, statement)
+      return nil
+    }
+    guard let (statement, value) = found else { return false }
+    value.withSpan(body)
+    connection.lock.withLock { connection.giveBack(.get, statement) }
+    return true
+  }
+}
+
 /// How many snapshots, cursors included, are open.
 final class SQLiteSnapshotCounter: Sendable {
   let open = Atomic<Int>(0)
@@ -71,8 +94,9 @@ final class SQLiteSnapshot: Snapshot {
 
   func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
     try EngineLimits.checkKey(key.byteCount)
-    return try current().withConnection { (connection) throws(StorageError) in
-      try key.withSlice { (key) throws(StorageError) in try connection.read(key, body) }
+    let transaction = try current()
+    return try key.withSlice { (key) throws(StorageError) in
+      try transaction.read(key, body)
     }
   }
 

@@ -186,6 +186,38 @@ import Testing
     #expect(try engine.statistics().openSnapshots == 2)
   }
 
+  @Test func readsMayNest() throws {
+    let engine = try open()
+    for number in 0..<5 { try engine.put(key(number), key(number)) }
+    let snapshot = try engine.snapshot()
+    var seen: [[UInt8]] = []
+    func note(_ span: RawSpan) { seen.append(span.withSlice(\.array)) }
+    _ = try engine.read(key(1).span.bytes) { outer in
+      _ = try? engine.read(key(2).span.bytes) { inner in
+        _ = try? snapshot.read(key(3).span.bytes) { first in
+          _ = try? snapshot.read(key(4).span.bytes, note)
+          note(first)
+        }
+        note(inner)
+      }
+      note(outer)
+    }
+    #expect(seen == [4, 3, 2, 1].map(key))
+    snapshot.close()
+    try engine.close()
+  }
+
+  @Test func timedSyncRunsOnItsOwnThread() throws {
+    var options = EngineOptions(path: directory.file("timed"))
+    options.durability = .interval(milliseconds: 1)
+    let engine = try SQLiteEngine(options)
+    try engine.put(key(1), [1])
+    let before = try engine.statistics().totalIO.syncs
+    // Commits keep coming until the timer has synced one of them.
+    while try engine.statistics().totalIO.syncs == before { try engine.put(key(1), [2]) }
+    try engine.close()
+  }
+
   @Test func checkpointCompactAndSettleKeepEverything() throws {
     var engine = try open()
     for number in 0..<2000 { try engine.put(key(number), key(number)) }
