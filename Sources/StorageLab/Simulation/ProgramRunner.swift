@@ -254,25 +254,24 @@ private struct ProgramRun {
     case .process, .interval: keepsAll = lastMode == .keepEverything
     case .none: keepsAll = false
     }
-    var allowed = keepsAll ? Array(history.suffix(1)) : history
+    let oldest = keepsAll ? history.count - 1 : 0
     if let inFlight, inFlight.isChange, oracleExecutor.run(inFlight) == .done {
-      allowed.append(try oracleState())
+      history.append(try oracleState())
     }
     let found = try contents()
-    for position in allowed.indices.reversed() {
-      let state = allowed[position]
+    for position in (oldest..<history.count).reversed() {
+      let state = history[position]
       guard try entries(state) == found else { continue }
       try restoreOracle(state)
       // What a power loss left is on the medium; what a kill left may still be on its way.
       let survives = lastMode == .keepEverything && durability != .commit
-      history = survives ? Array(allowed[...position]) : [state]
+      history = survives ? Array(history[...position]) : [state]
       return
     }
-    guard let latest = allowed.last else { return }
+    let count = history.count - oldest
     throw differ(
-      .items(try entries(latest)), .items(found),
-      allowed.count == 1
-        ? "the acknowledged state: " : "one of \(allowed.count) acknowledged states, the latest: ")
+      .items(try entries(history[history.count - 1])), .items(found),
+      count == 1 ? "the acknowledged state: " : "one of \(count) states, the latest: ")
   }
 
   // MARK: Comparing

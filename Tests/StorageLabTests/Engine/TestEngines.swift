@@ -13,7 +13,7 @@ struct TestEngine: Sendable, CustomTestStringConvertible {
   var testDescription: String { entry.name }
 
   /// Every engine that the shared tests run on. An engine's owner adds a line here.
-  static let all: [TestEngine] = [memory, sqlite]
+  static let all: [TestEngine] = [memory, lsm, sqlite]
   static let persistent = all.filter { $0.entry.isPersistent }
 
   static let memory = TestEngine(entry: MemoryEngine.registryEntry)
@@ -22,6 +22,21 @@ struct TestEngine: Sendable, CustomTestStringConvertible {
   static let naive = TestEngine(
     entry: .init(name: "naive", summary: "a sorted array", isPersistent: false) {
       (options) throws(StorageError) in NaiveEngine(options)
+    })
+
+  static let lsm = TestEngine(
+    entry: .init(name: LSMEngine.engineName, summary: "the LSM tree, tuned small") {
+      (options) throws(StorageError) in
+      var tuning = LSMTuning()
+      tuning.memtableBytes = 8 << 10
+      tuning.blockBytes = 256
+      tuning.restartInterval = 4
+      tuning.levelZeroTables = 2
+      tuning.baseLevelBytes = 16 << 10
+      tuning.levelRatio = 3
+      tuning.tableBytes = 4 << 10
+      tuning.logSegmentBytes = 64 << 10
+      return try LSMEngine.open(options, tuning)
     })
 
   static let sqlite = TestEngine(
