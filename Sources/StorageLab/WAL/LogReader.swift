@@ -121,6 +121,10 @@ struct LogReader {
           remedy: "Open it with a newer StorageLab", path: path)
       case .valid(let header) where header.number == number:
         segments.append(Segment(path: path, header: header, fileBytes: try file.size()))
+      case .valid(let header) where header.number > number:
+        // A recycling whose new name did not last: no record of it was acknowledged.
+        outcome.lastNumber = max(outcome.lastNumber, header.number)
+        outcome.spare.append(path)
       case .valid, .invalid:
         let header = LogFormat.SegmentHeader(number: number, base: 0, durable: 0)
         let window = try RecordWindow(
