@@ -100,3 +100,10 @@ int64_t lab_next_data(int fd, int64_t position, int64_t *end) {
   return -1;
 #endif
 }
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+void lab_release_freed_memory(void) { malloc_trim(0); }
+#else
+void lab_release_freed_memory(void) {}
+#endif

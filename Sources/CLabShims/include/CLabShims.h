@@ -53,6 +53,9 @@ static inline void lab_spin_hint(void) {
 #endif
 }
 
+/// Gives freed heap memory back to the system, so that resident memory means use.
+void lab_release_freed_memory(void);
+
 /// Nanoseconds of the monotonic clock.
 uint64_t lab_monotonic_nanoseconds(void);
 

@@ -1,0 +1,54 @@
+/// What a run was asked to do, after defaults: all that its figures depend on besides the
+/// machine and the build.
+public struct BenchConfiguration: Sendable, Codable, Equatable {
+  public var engines: [String] = ["btree", "lsm", "sqlite"]
+  public var workloads: [String] = Workload.main.map(\.name)
+  /// Records of the generated workloads.
+  public var records = 200_000
+  /// Bytes of a generated value.
+  public var valueBytes = 100
+  /// Requests of a workload per round.
+  public var operations = 200_000
+  public var threads = 1
+  public var durability = Durability.process.description
+  public var cacheBytes = 8 << 20
+  /// Set when the run overrides the workloads' own distributions.
+  public var distribution: Distribution?
+  public var seed: UInt64 = 42
+  public var rounds = 3
+
+  public init() {}
+
+  /// Errors: `invalidArgument` that names the option.
+  public func validate() throws(StorageError) {
+    func demand(_ isRight: Bool, _ message: String) throws(StorageError) {
+      if !isRight { throw StorageError(.invalidArgument, message) }
+    }
+    try demand(!engines.isEmpty, "there is no engine to measure")
+    try demand(Set(engines).count == engines.count, "an engine is named twice")
+    try demand(!workloads.isEmpty, "there is no workload to run")
+    for name in workloads { _ = try Workload.named(name) }
+    try demand(
+      records >= 1 && records <= 1_000_000_000, "records must lie between 1 and 1,000,000,000")
+    try demand(
+      valueBytes >= RecordLimits.minimumValueBytes && valueBytes <= 1 << 30,
+      "the value size must lie between \(RecordLimits.minimumValueBytes) B, which the check "
+        + "of each value needs, and 1 GiB")
+    try demand(
+      operations >= 1 && operations <= 10_000_000_000,
+      "operations must lie between 1 and 10,000,000,000")
+    try demand(threads >= 1 && threads <= 256, "threads must lie between 1 and 256")
+    try demand(rounds >= 1 && rounds <= 1_000, "rounds must lie between 1 and 1,000")
+    try demand(cacheBytes >= 0, "the cache size is negative")
+    _ = try durabilityClass()
+  }
+
+  func durabilityClass() throws(StorageError) -> Durability {
+    guard let durability = Durability(durability) else {
+      throw StorageError(
+        .invalidArgument, "there is no durability class \(durability)",
+        remedy: "Classes: none, process, interval[:MS], commit")
+    }
+    return durability
+  }
+}

@@ -1,0 +1,83 @@
+import CLabShims
+import Foundation
+
+/// What a run takes from outside: files, time, and how to look at its own process. Tests
+/// hand in their own.
+public struct BenchEnvironment: Sendable {
+  public var fileSystem: any FileSystem = POSIXFileSystem()
+  public var clock: any LabClock = MonotonicClock()
+  /// An existing directory for the databases; each is made below it and removed again.
+  public var workDirectory: String
+  /// Where the real datasets are; nil when they were not found.
+  public var datasets: DatasetLibrary?
+  /// Resident memory of this process in bytes.
+  public var residentBytes: @Sendable () -> Int64 = { ProcessUsage.residentBytes() }
+  /// Processor seconds that this process has used.
+  public var processorSeconds: @Sendable () -> Double = { ProcessUsage.processorSeconds() }
+  /// Blocks that the files below a directory take.
+  public var diskUsage: @Sendable (String) -> BenchMeasurement.Space = {
+    ProcessUsage.diskUsage($0)
+  }
+  /// Removes a directory and what is in it.
+  public var removeTree: @Sendable (String) -> Void = {
+    _ = try? FileManager.default.removeItem(atPath: $0)
+  }
+  /// Told how far the run is, 0 … 1, and what it does now.
+  public var progress: @Sendable (Double, String) -> Void = { _, _ in }
+
+  public init(workDirectory: String) { self.workDirectory = workDirectory }
+}
+
+/// What the operating system says about this process and its files.
+public enum ProcessUsage {
+  /// 0 where the system does not tell.
+  public static func residentBytes() -> Int64 {
+    guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .ascii) else {
+      return 0
+    }
+    let fields = text.split(separator: " ")
+    guard fields.count > 1, let pages = Int64(fields[1]) else { return 0 }
+    return pages * Int64(sysconf(Int32(_SC_PAGESIZE)))
+  }
+
+  public static func processorSeconds() -> Double {
+    var usage = rusage()
+    guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
+    func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+  }
+
+  /// Processor time of the calling thread.
+  static func threadSeconds() -> Double {
+    var time = timespec()
+    guard clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0 else { return 0 }
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+  }
+
+  /// Blocks allocated to the files of a directory and those below it.
+  public static func diskUsage(_ directory: String) -> BenchMeasurement.Space {
+    var space = BenchMeasurement.Space()
+    guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else {
+      return space
+    }
+    for name in names {
+      let path = joinPath(directory, name)
+      var status = stat()
+      guard lstat(path, &status) == 0 else { continue }
+      if status.st_mode & S_IFMT == S_IFDIR {
+        let inner = diskUsage(path)
+        space.dataBytes += inner.dataBytes
+        space.logBytes += inner.logBytes
+      } else if FileClass(path: name) == .log {
+        space.logBytes += Int64(status.st_blocks) * 512
+      } else {
+        space.dataBytes += Int64(status.st_blocks) * 512
+      }
+    }
+    return space
+  }
+
+  /// Gives freed memory back to the system, so that one engine's leavings are not counted as
+  /// the next one's.
+  static func releaseFreedMemory() { lab_release_freed_memory() }
+}

@@ -1,0 +1,125 @@
+/// What one engine did in one round of one workload.
+public struct BenchMeasurement: Sendable, Codable {
+  public var round: Int
+  /// Requests, and the entries they wrote or asked for where a request is several.
+  public var operations: UInt64
+  public var items: UInt64
+  /// Time in requests, summed over the threads and divided by them.
+  public var seconds: Double
+  /// Entries a second, all threads together.
+  public var rate: Double
+  public var latency: LatencySummary
+  /// Every latency, as `HistogramCoding` writes it.
+  public var histogram: String
+  public var counters: Counters
+  /// Time until no background work was left and a checkpoint had been written.
+  public var settleSeconds: Double
+  /// Processor time of the whole process while requests ran, background threads included.
+  public var cpuSeconds: Double
+  public var space: Space
+  /// Resident memory that the process gained while this engine had its turns.
+  public var residentBytes: Int64
+  /// Time to make the requests, which no figure counts.
+  public var makingSeconds: Double
+
+  /// Counts while the requests ran; `settle…` of the upkeep after them.
+  public struct Counters: Sendable, Codable, Equatable {
+    public var found: UInt64 = 0
+    public var missing: UInt64 = 0
+    public var entriesScanned: UInt64 = 0
+    /// Write requests, of a writer beside the measured readers too.
+    public var writes: UInt64 = 0
+    public var userBytesWritten: UInt64 = 0
+    public var userBytesReturned: UInt64 = 0
+    public var io = IOCounters.Counts()
+    public var settleIO = IOCounters.Counts()
+    /// By file class, requests and upkeep together; classes without any are left out.
+    public var ioByClass: [String: IOCounters.Counts] = [:]
+    public var cacheHits: UInt64 = 0
+    public var cacheMisses: UInt64 = 0
+    /// What the engine itself counted as user bytes; held against `userBytesWritten`.
+    public var engineUserBytes: UInt64 = 0
+
+    public init() {}
+  }
+
+  /// The directory after upkeep.
+  public struct Space: Sendable, Codable, Equatable {
+    /// Blocks that the files take, without the log.
+    public var dataBytes: Int64 = 0
+    /// Blocks that the log takes, preallocated ones included.
+    public var logBytes: Int64 = 0
+    /// Bytes of the keys and values that a reader finds.
+    public var liveBytes: UInt64 = 0
+    public var liveEntries: UInt64 = 0
+
+    public init() {}
+  }
+}
+
+public struct LatencySummary: Sendable, Codable, Equatable {
+  public var samples: UInt64 = 0
+  /// All in nanoseconds.
+  public var minimum: UInt64 = 0
+  public var mean: Double = 0
+  public var p50: UInt64 = 0
+  public var p95: UInt64 = 0
+  public var p99: UInt64 = 0
+  public var p999: UInt64 = 0
+  public var maximum: UInt64 = 0
+
+  public init() {}
+
+  public init(_ histogram: LatencyHistogram) {
+    samples = histogram.totalCount
+    guard samples > 0 else { return }
+    minimum = histogram.min
+    mean = histogram.mean
+    p50 = histogram.valueAtPercentile(50)
+    p95 = histogram.valueAtPercentile(95)
+    p99 = histogram.valueAtPercentile(99)
+    p999 = histogram.valueAtPercentile(99.9)
+    maximum = histogram.maxRecorded
+  }
+}
+
+/// Ratios that say how much work the medium had for the work that was asked for. A ratio
+/// without a denominator is nil, never zero.
+public struct Amplification: Sendable, Equatable {
+  /// Bytes written to files, upkeep included, per byte of keys and values written.
+  public var write: Double?
+  /// Bytes read from files per byte of keys and values returned.
+  public var read: Double?
+  /// Bytes of files, without the log, per byte of live keys and values.
+  public var space: Double?
+
+  public init(_ counters: BenchMeasurement.Counters, _ space: BenchMeasurement.Space) {
+    let written = counters.io.bytesWritten &+ counters.settleIO.bytesWritten
+    write = Amplification.ratio(written, counters.userBytesWritten)
+    read = Amplification.ratio(counters.io.bytesRead, counters.userBytesReturned)
+    self.space = Amplification.ratio(UInt64(max(0, space.dataBytes)), space.liveBytes)
+  }
+
+  static func ratio(_ numerator: UInt64, _ denominator: UInt64) -> Double? {
+    denominator == 0 ? nil : Double(numerator) / Double(denominator)
+  }
+}
+
+extension BenchMeasurement {
+  public var amplification: Amplification { Amplification(counters, space) }
+
+  /// Hits per page or block asked of the cache; nil when none was.
+  public var cacheHitRate: Double? {
+    Amplification.ratio(counters.cacheHits, counters.cacheHits &+ counters.cacheMisses)
+  }
+
+  /// Bytes written, upkeep included.
+  public var bytesWritten: UInt64 {
+    counters.io.bytesWritten &+ counters.settleIO.bytesWritten
+  }
+
+  /// Processor microseconds per request.
+  public var cpuMicroseconds: Double {
+    operations == 0 ? 0 : cpuSeconds * 1e6 / Double(operations)
+  }
+}

@@ -1,0 +1,44 @@
+/// The workloads of a run in groups that share a database each: a group begins empty, is
+/// loaded if its first workload does not do that itself, and goes on with what the workloads
+/// before left.
+struct BenchPlan: Sendable {
+  struct Group: Sendable {
+    var family: Workload.Family
+    var durability: Durability
+    var workloads: [Workload]
+
+    /// Records of the group; the airports are as many as there are.
+    func recordCount(_ configuration: BenchConfiguration, airports: Int) -> Int {
+      family == .airports ? airports : configuration.records
+    }
+  }
+
+  private(set) var groups: [Group] = []
+
+  init(_ configuration: BenchConfiguration) throws(StorageError) {
+    let ownClass = try configuration.durabilityClass()
+    for name in configuration.workloads {
+      let workload = try Workload.named(name)
+      let durability = workload.durability ?? ownClass
+      let mayJoin =
+        groups.last.map {
+          $0.family == workload.family && $0.durability == durability && !workload.startsEmpty
+        } ?? false
+      if !mayJoin {
+        groups.append(Group(family: workload.family, durability: durability, workloads: []))
+        if !workload.startsEmpty {
+          groups[groups.count - 1].workloads.append(Workload.load(workload.family))
+        }
+      }
+      groups[groups.count - 1].workloads.append(workload)
+    }
+  }
+
+  var needsAirports: Bool { groups.contains { $0.family == .airports } }
+
+  /// Engine turns in all rounds.
+  func turns(_ configuration: BenchConfiguration) -> Int {
+    groups.reduce(0) { $0 + $1.workloads.count } * configuration.engines.count
+      * configuration.rounds
+  }
+}

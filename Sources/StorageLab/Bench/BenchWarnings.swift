@@ -1,0 +1,147 @@
+extension BenchWarning {
+  /// What must be said beside the figures of a run. Computed from the bundle alone.
+  static func all(_ bundle: RunBundle) -> [BenchWarning] {
+    var warnings: [BenchWarning] = []
+    let configuration = bundle.configuration
+    if bundle.machine.isDebugBuild {
+      warnings.append(
+        BenchWarning(
+          .debugBuild, "debug build: figures are many times too low; build with -c release"))
+    }
+    if ["tmpfs", "ramfs"].contains(bundle.machine.fileSystem) {
+      warnings.append(
+        BenchWarning(
+          .memoryFileSystem,
+          "the databases lie in memory (\(bundle.machine.fileSystem)): syncs cost nothing; name "
+            + "a directory on a disk with --dir"))
+    }
+    if configuration.rounds < Verdict.neededRounds {
+      warnings.append(
+        BenchWarning(
+          .fewRounds,
+          "\(configuration.rounds) round\(configuration.rounds == 1 ? "" : "s"): no spread to "
+            + "judge by; use --rounds \(Verdict.neededRounds) or more"))
+    }
+    warnings += caches(bundle)
+    warnings += samples(bundle) + volatile(bundle)
+    for workload in bundle.workloads {
+      warnings += durability(workload, threads: configuration.threads)
+      warnings += counters(workload)
+    }
+    return warnings
+  }
+
+  /// Data that fits a cache measures that cache.
+  private static func caches(_ bundle: RunBundle) -> [BenchWarning] {
+    var fitting: [String] = []
+    var largest: UInt64 = 0
+    for workload in bundle.workloads where !workload.isPreparation {
+      let live = workload.engines.flatMap(\.rounds).map(\.space.liveBytes).max() ?? 0
+      largest = max(largest, live)
+      if live > 0 && live <= UInt64(bundle.configuration.cacheBytes) {
+        fitting.append(workload.name)
+      }
+    }
+    var warnings: [BenchWarning] = []
+    if !fitting.isEmpty {
+      warnings.append(
+        BenchWarning(
+          .fitsCache, "the data fits the engines' caches: \(fitting.joined(separator: ", "))"))
+    }
+    if largest > 0 && largest < UInt64(max(0, bundle.machine.memoryBytes / 2)) {
+      warnings.append(
+        BenchWarning(
+          .fitsSystemCache,
+          "the data fits the machine's memory: what an engine's cache misses comes from the "
+            + "operating system's, not from the disk"))
+    }
+    return warnings
+  }
+
+  /// Ten samples beyond the percentile, or it is the maximum in disguise.
+  private static func samples(_ bundle: RunBundle) -> [BenchWarning] {
+    let few = bundle.workloads.filter { workload in
+      !workload.isPreparation && workload.engines.contains { $0.latency.samples < 10_000 }
+    }
+    if few.isEmpty { return [] }
+    return [
+      BenchWarning(
+        .fewSamples,
+        "fewer than 10,000 requests, too few for p99.9: "
+          + few.map(\.name).joined(separator: ", "))
+    ]
+  }
+
+  /// An engine that keeps nothing has no durability to compare.
+  private static func volatile(_ bundle: RunBundle) -> [BenchWarning] {
+    let engines = bundle.workloads.first?.engines ?? []
+    guard engines.contains(where: \.isPersistent) else { return [] }
+    return engines.filter { !$0.isPersistent }.map {
+      BenchWarning(
+        .unequalDurability, "keeps nothing on disk, whatever the durability class",
+        engine: $0.engine)
+    }
+  }
+
+  /// Holds the label against the syncs: `commit` must pay for them, weaker classes must not
+  /// pay per write.
+  private static func durability(
+    _ workload: RunBundle.WorkloadResult, threads: Int
+  ) -> [BenchWarning] {
+    guard workload.writes, let durability = Durability(workload.durability) else { return [] }
+    var warnings: [BenchWarning] = []
+    for engine in workload.engines where engine.isPersistent {
+      let operations = engine.rounds.reduce(0) { $0 + $1.counters.writes }
+      let syncs = engine.rounds.reduce(0) { $0 + $1.counters.io.syncs }
+      guard operations >= 100 else { continue }
+      switch durability {
+      case .commit where syncs < operations / UInt64(max(1, threads)):
+        warnings.append(
+          BenchWarning(
+            .unequalDurability,
+            "\(syncs) syncs for \(operations) acknowledged writes: less than class commit needs",
+            workload: workload.name, engine: engine.engine))
+      case .none, .process:
+        if syncs > operations / 10 {
+          warnings.append(
+            BenchWarning(
+              .unequalDurability,
+              "\(syncs) syncs for \(operations) writes: more than class \(durability) asks for",
+              workload: workload.name, engine: engine.engine))
+        }
+      case .commit, .interval: break
+      }
+    }
+    return warnings
+  }
+
+  /// Counters that cannot be what they say.
+  private static func counters(_ workload: RunBundle.WorkloadResult) -> [BenchWarning] {
+    var warnings: [BenchWarning] = []
+    func warn(_ engine: String, _ message: String) {
+      warnings.append(
+        BenchWarning(.impossibleCounter, message, workload: workload.name, engine: engine))
+    }
+    for engine in workload.engines where engine.isPersistent {
+      for round in engine.rounds {
+        let counters = round.counters
+        let user = counters.userBytesWritten
+        if counters.engineUserBytes != user {
+          warn(
+            engine.engine,
+            "counts \(counters.engineUserBytes) user bytes, the benchmark wrote \(user)")
+          break
+        }
+        if user > 0 && workload.durability != "none" && round.bytesWritten < user {
+          warn(engine.engine, "wrote \(round.bytesWritten) bytes to files for \(user) user bytes")
+          break
+        }
+        if counters.found > 1_000 && counters.cacheHits + counters.cacheMisses == 0 {
+          warn(engine.engine, "answered \(counters.found) reads without a cache hit or miss")
+          break
+        }
+      }
+    }
+    return warnings
+  }
+}

@@ -1,0 +1,92 @@
+/// What the benchmark itself adds to each request: the clock, the histogram and the check,
+/// measured with an engine that does nothing. Included in every figure, so printed.
+public struct HarnessOverhead: Sendable, Codable, Equatable {
+  public var readNanoseconds: Double = 0
+  public var putNanoseconds: Double = 0
+
+  public init() {}
+
+  private static let requests = 20_000
+  /// The lowest of these counts: whatever else the machine does only adds.
+  private static let batches = 7
+  private static let records = 1_024
+
+  /// Takes a few milliseconds. Errors: none that an engine that does nothing could have.
+  static func measure(
+    valueBytes: Int, seed: UInt64, clock: any LabClock
+  ) throws(StorageError) -> HarnessOverhead {
+    let source = SyntheticRecords(
+      .decimal, count: records, valueBytes: valueBytes, seed: seed)
+    let ledger = RecordLedger(capacity: records)
+    let engine = NullEngine(source, records: records)
+    func time(_ workload: Workload) throws(StorageError) -> Double {
+      var lowest = Double.infinity
+      for _ in 0..<batches {
+        var stream = RequestStream(
+          workload, distribution: .sequential, recordCount: records, insertBase: records,
+          operations: requests, thread: 0, threads: 1, seed: seed)
+        let arena = RequestArena(source, ledger, itemsPerOperation: 1)
+        let executor = RequestExecutor(engine, name: "null", source, ledger, isAlone: true)
+        engine.turn = 0
+        var loop = ClosedLoop(clock: clock)
+        let result = try loop.run(&stream, arena, executor)
+        let each = Double(result.busyNanoseconds) / Double(max(1, result.operations))
+        lowest = min(lowest, each)
+      }
+      return lowest
+    }
+    for record in 0..<records {
+      ledger.acknowledge(record, version: ledger.issue(record), isPresent: true)
+    }
+    var overhead = HarnessOverhead()
+    overhead.readNanoseconds = try time(try Workload.named("readrandom"))
+    overhead.putNanoseconds = try time(try Workload.named("overwrite"))
+    return overhead
+  }
+}
+
+/// Answers reads with the first versions of records 0, 1, 2 … in turn and forgets writes.
+private final class NullEngine: StorageEngine, @unchecked Sendable {
+  static let engineName = "null"
+  let options = EngineOptions(path: "")
+  private let values: UnsafeMutableRawPointer
+  private let stride: Int
+  private let records: Int
+  var turn = 0
+
+  /// A few MiB of values at most: larger ones share the place.
+  init(_ source: any RecordSource, records: Int) {
+    self.records = records
+    stride = source.maximumValueBytes
+    values = .allocate(byteCount: stride * records, alignment: 64)
+    for record in 0..<records {
+      _ = source.writeValue(record, version: 1, to: values + record * stride)
+    }
+  }
+
+  deinit { values.deallocate() }
+
+  func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
+    body(ByteSlice(base: values + turn * stride, count: stride).rawBuffer.bytes)
+    turn = turn + 1 == records ? 0 : turn + 1
+    return true
+  }
+
+  func put(_ key: RawSpan, _ value: RawSpan) throws(StorageError) {}
+  func delete(_ key: RawSpan) throws(StorageError) {}
+  func deleteRange(from lower: RawSpan, to upper: RawSpan) throws(StorageError) {}
+  func write(_ batch: WriteBatch) throws(StorageError) {}
+  func sync() throws(StorageError) {}
+  func checkpoint() throws(StorageError) {}
+  func compact() throws(StorageError) {}
+  func settle() throws(StorageError) {}
+  func statistics() throws(StorageError) -> EngineStatistics { EngineStatistics() }
+  func verify() throws(StorageError) -> VerificationReport { VerificationReport() }
+  func close() throws(StorageError) {}
+  func snapshot() throws(StorageError) -> any Snapshot { throw unsupported }
+  func cursor(_ range: KeyRange) throws(StorageError) -> any Cursor { throw unsupported }
+
+  private var unsupported: StorageError {
+    StorageError(.unsupported, "the engine that does nothing has no entries")
+  }
+}

@@ -1,0 +1,119 @@
+import Foundation
+
+/// A run with everything that its figures depend on: what `bundle.json` holds and every
+/// report is made from. Nothing is computed from outside it, so that it reads the same on
+/// another day and another machine.
+public struct RunBundle: Sendable, Codable {
+  /// The newest schema that this build reads and the one that it writes.
+  public static let newestSchema = 1
+  public static let fileName = "bundle.json"
+
+  public var schema = RunBundle.newestSchema
+  /// When the run began, ISO 8601 UTC.
+  public var startedAt: String
+  public var seconds: Double = 0
+  public var configuration: BenchConfiguration
+  public var machine: MachineDescription
+  public var overhead = HarnessOverhead()
+  public var workloads: [WorkloadResult] = []
+  public var warnings: [BenchWarning] = []
+
+  public struct WorkloadResult: Sendable, Codable {
+    public var name: String
+    public var title: String
+    public var distribution: Distribution?
+    public var durability: String
+    /// Not asked for by name: it filled the database for those after it.
+    public var isPreparation: Bool
+    public var itemsPerOperation: Int
+    public var writes: Bool
+    /// Digest of the requests, the same for every engine and round.
+    public var requestDigest: String
+    public var engines: [EngineResult]
+  }
+
+  public struct EngineResult: Sendable, Codable {
+    public var engine: String
+    public var isPersistent: Bool
+    public var rounds: [BenchMeasurement]
+    /// Over the requests of all rounds.
+    public var latency: LatencySummary
+    public var events: [EventSummary]
+  }
+
+  /// The background work of one kind in all rounds of a workload.
+  public struct EventSummary: Sendable, Codable, Equatable {
+    public var kind: String
+    public var count: Int
+    public var seconds: Double
+    public var longestSeconds: Double
+  }
+
+  public init(
+    startedAt: String, configuration: BenchConfiguration, machine: MachineDescription
+  ) {
+    self.startedAt = startedAt
+    self.configuration = configuration
+    self.machine = machine
+  }
+
+  // MARK: Files
+
+  public func encoded() throws(StorageError) -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    do { return [UInt8](try encoder.encode(self)) + [UInt8(ascii: "\n")] } catch {
+      throw StorageError(.io, "the bundle cannot be written as JSON: \(error)")
+    }
+  }
+
+  /// Errors: `corruption` when the bytes are no bundle, `unsupportedVersion`.
+  public init(decoding bytes: [UInt8], path: String) throws(StorageError) {
+    struct Header: Decodable { var schema: Int }
+    let data = Data(bytes)
+    guard let header = try? JSONDecoder().decode(Header.self, from: data) else {
+      throw StorageError(
+        .wrongFormat, "this is no bundle of a benchmark run",
+        remedy: "Name the directory that `labctl bench` printed", path: path)
+    }
+    guard header.schema <= RunBundle.newestSchema else {
+      throw StorageError(
+        .unsupportedVersion,
+        "the bundle has schema \(header.schema); this build reads up to "
+          + "\(RunBundle.newestSchema)", remedy: "Use a newer StorageLab", path: path)
+    }
+    do { self = try JSONDecoder().decode(RunBundle.self, from: data) } catch {
+      throw .corruption("the bundle is damaged: \(error)", path: path, offset: 0)
+    }
+  }
+}
+
+/// Something that a reader of the figures must know. Warnings travel with the bundle and
+/// stand above every table.
+public struct BenchWarning: Sendable, Codable, Equatable {
+  public enum Code: String, Sendable, Codable {
+    case debugBuild
+    case memoryFileSystem
+    case fitsCache
+    case fitsSystemCache
+    case unequalDurability
+    case fewSamples
+    case fewRounds
+    case slowHarness
+    case impossibleCounter
+  }
+
+  public var code: Code
+  public var message: String
+  public var workload: String?
+  public var engine: String?
+
+  public init(
+    _ code: Code, _ message: String, workload: String? = nil, engine: String? = nil
+  ) {
+    self.code = code
+    self.message = message
+    self.workload = workload
+    self.engine = engine
+  }
+}
