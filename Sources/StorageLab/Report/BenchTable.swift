@@ -1,0 +1,147 @@
+import Foundation
+
+/// The figures of one workload as rows of text: medians over the rounds, latencies over the
+/// requests of all rounds.
+enum BenchTable {
+  static let columns = [
+    "engine", "ops/s", "± %", "p50 µs", "p95", "p99", "p99.9", "max", "write amp", "read amp",
+    "space amp", "written", "syncs", "hit %", "cpu µs", "settle", "RSS",
+  ]
+
+  static func title(_ workload: RunBundle.WorkloadResult) -> String {
+    var text = "\(workload.name): \(workload.title)"
+    var notes: [String] = []
+    if let distribution = workload.distribution { notes.append(distribution.rawValue) }
+    if workload.isPreparation { notes.append("preparation") }
+    if !notes.isEmpty { text += " [\(notes.joined(separator: ", "))]" }
+    return text
+  }
+
+  static func rows(_ workload: RunBundle.WorkloadResult) -> [[String]] {
+    workload.engines.map { engine in
+      let rounds = engine.rounds
+      func median(_ value: (BenchMeasurement) -> Double) -> Double {
+        Statistics.median(rounds.map(value))
+      }
+      func medianIfAny(_ value: (BenchMeasurement) -> Double?) -> Double? {
+        let values = rounds.compactMap(value)
+        return values.isEmpty ? nil : Statistics.median(values)
+      }
+      let rate = median { $0.rate }
+      let spread = rate > 0 ? Statistics.deviation(rounds.map(\.rate)) / rate : 0
+      let latency = engine.latency
+      return [
+        engine.engine, Quantity.grouped(rate),
+        rounds.count > 1 ? String(format: "%.1f", spread * 100) : "–",
+        Quantity.microseconds(Double(latency.p50)), Quantity.microseconds(Double(latency.p95)),
+        Quantity.microseconds(Double(latency.p99)), Quantity.microseconds(Double(latency.p999)),
+        Quantity.microseconds(Double(latency.maximum)),
+        Quantity.ratio(medianIfAny { engine.isPersistent ? $0.amplification.write : nil }),
+        Quantity.ratio(medianIfAny { engine.isPersistent ? $0.amplification.read : nil }),
+        Quantity.ratio(medianIfAny { engine.isPersistent ? $0.amplification.space : nil }),
+        Quantity.bytes(median { Double($0.bytesWritten) }),
+        Quantity.grouped(median { Double($0.counters.io.syncs &+ $0.counters.settleIO.syncs) }),
+        Quantity.percent(medianIfAny { $0.cacheHitRate }),
+        Quantity.ratio(median { $0.cpuMicroseconds }),
+        Quantity.seconds(median { $0.settleSeconds }),
+        Quantity.bytes(median { Double($0.residentBytes) }),
+      ]
+    }
+  }
+
+  /// What a reader should know beside the rows.
+  static func notes(_ workload: RunBundle.WorkloadResult) -> [String] {
+    var notes: [String] = []
+    if workload.itemsPerOperation > 1 {
+      notes.append(
+        "rates count entries, latencies batches of "
+          + Quantity.grouped(Double(workload.itemsPerOperation)))
+    }
+    if let round = workload.engines.first?.rounds.first {
+      let counters = round.counters
+      if counters.missing > 0 && counters.found > 0 {
+        let asked = counters.found + counters.missing
+        notes.append(
+          "found \(Quantity.grouped(Double(counters.found))) of "
+            + "\(Quantity.grouped(Double(asked))) keys asked for")
+      }
+    }
+    for engine in workload.engines {
+      let stalls = engine.events.filter { $0.kind.hasPrefix("stall") }
+      for stall in stalls {
+        notes.append(
+          "\(engine.engine): \(stall.kind), \(stall.count) times, "
+            + "\(Quantity.seconds(stall.seconds)) in all rounds")
+      }
+    }
+    return notes
+  }
+}
+
+/// What a run was, line by line.
+enum BenchHeader {
+  struct Line {
+    let label: String
+    let text: String
+  }
+
+  static func lines(_ bundle: RunBundle) -> [Line] {
+    let configuration = bundle.configuration
+    let machine = bundle.machine
+    let live =
+      bundle.workloads.filter { !$0.name.hasPrefix("airports") }.flatMap(\.engines)
+      .flatMap(\.rounds).map(\.space.liveBytes).max() ?? 0
+    var data =
+      "\(Quantity.grouped(Double(configuration.records))) records, values of "
+      + "\(Quantity.grouped(Double(configuration.valueBytes))) B, half compressible"
+    if live > 0 && configuration.cacheBytes > 0 {
+      let ratio = Double(live) / Double(configuration.cacheBytes)
+      data +=
+        "; \(Quantity.bytes(Double(live))) of keys and values, "
+        + "\(Quantity.ratio(ratio)) times the cache"
+    }
+    let distribution =
+      configuration.distribution.map { "\($0.rawValue) for every workload" }
+      ?? "each workload's own"
+    return [
+      Line(
+        label: "machine",
+        text: "\(machine.processor), \(machine.cores) cores, "
+          + "\(Quantity.bytes(Double(machine.memoryBytes))), Linux \(machine.kernel), "
+          + machine.fileSystem),
+      Line(
+        label: "run",
+        text: "\(bundle.startedAt), \(Quantity.seconds(bundle.seconds)), "
+          + "\(machine.isDebugBuild ? "debug" : "release") build, seed \(configuration.seed)"),
+      Line(
+        label: "engines",
+        text: "\(configuration.engines.joined(separator: ", ")); durability "
+          + "\(configuration.durability), cache "
+          + "\(Quantity.bytes(Double(configuration.cacheBytes))) each"),
+      Line(label: "data", text: data),
+      Line(
+        label: "requests",
+        text: "\(Quantity.grouped(Double(configuration.operations))) a workload and round, "
+          + "\(configuration.threads) thread\(configuration.threads == 1 ? "" : "s"), "
+          + "\(configuration.rounds) round\(configuration.rounds == 1 ? "" : "s"), "
+          + "closed loop; distribution: \(distribution)"),
+      Line(
+        label: "harness",
+        text: String(
+          format: "adds %.0f ns to a read and %.0f ns to a put: clock, histogram, check; "
+            + "every value read is checked", bundle.overhead.readNanoseconds,
+          bundle.overhead.putNanoseconds)),
+      Line(
+        label: "columns",
+        text: "ops/s: median of the rounds, ± its median deviation; write amp: file bytes "
+          + "per byte put, upkeep included; read amp: file bytes per byte returned; space amp: "
+          + "file bytes without log per live byte; settle: time until no work was left; RSS: "
+          + "memory gained"),
+    ]
+  }
+
+  static func text(_ warning: BenchWarning) -> String {
+    let place = [warning.workload, warning.engine].compactMap { $0 }.joined(separator: ", ")
+    return (place.isEmpty ? "" : place + ": ") + warning.message
+  }
+}

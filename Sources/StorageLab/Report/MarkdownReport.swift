@@ -1,0 +1,28 @@
+/// A run as Markdown: the same tables and sentences as on the terminal.
+public enum MarkdownReport {
+  public static func render(_ bundle: RunBundle) -> String {
+    var text = "# Benchmark of \(bundle.startedAt)\n\n"
+    for line in BenchHeader.lines(bundle) { text += "- \(line.label): \(escaped(line.text))\n" }
+    for warning in bundle.warnings {
+      text += "- **warning**: \(escaped(BenchHeader.text(warning)))\n"
+    }
+    for workload in bundle.workloads {
+      text += "\n## \(escaped(BenchTable.title(workload)))\n\n"
+      text += row(BenchTable.columns)
+      text += row(BenchTable.columns.enumerated().map { $0.offset == 0 ? "---" : "---:" })
+      for cells in BenchTable.rows(workload) { text += row(cells) }
+      text += "\n"
+      for note in BenchTable.notes(workload) { text += "\(escaped(note))  \n" }
+      text += "**\(escaped(Verdict(workload).sentence))**\n"
+    }
+    return text
+  }
+
+  private static func row(_ cells: [String]) -> String {
+    "| " + cells.map(escaped).joined(separator: " | ") + " |\n"
+  }
+
+  private static func escaped(_ text: String) -> String {
+    String(text.flatMap { "|*_<>[]`".contains($0) ? ["\\", $0] : [$0] })
+  }
+}
