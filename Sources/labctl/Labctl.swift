@@ -13,6 +13,7 @@ struct Labctl: ParsableCommand {
         labctl db put /tmp/books isbn-0131103628 'The C Programming Language'
         labctl db scan /tmp/books --prefix isbn-
         labctl verify /tmp/books
+        labctl bench
         labctl data list
         labctl calibrate
 
@@ -22,8 +23,8 @@ struct Labctl: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, CalibrateCommand.self,
-      DataCommand.self,
+      DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
+      DataCommand.self, CalibrateCommand.self,
     ])
 
   /// Parses and runs, then turns what was thrown into a message on standard error and one of
