@@ -12,6 +12,8 @@ public struct BenchEnvironment: Sendable {
   public var datasets: DatasetLibrary?
   /// Resident memory of this process in bytes.
   public var residentBytes: @Sendable () -> Int64 = { ProcessUsage.residentBytes() }
+  /// The highest that resident memory was since the last call, in bytes; begins anew.
+  public var takeResidentPeak: @Sendable () -> Int64 = { ProcessUsage.takeResidentPeak() }
   /// Processor seconds that this process has used.
   public var processorSeconds: @Sendable () -> Double = { ProcessUsage.processorSeconds() }
   /// Blocks that the files below a directory take.
@@ -38,6 +40,23 @@ public enum ProcessUsage {
     let fields = text.split(separator: " ")
     guard fields.count > 1, let pages = Int64(fields[1]) else { return 0 }
     return pages * Int64(sysconf(Int32(_SC_PAGESIZE)))
+  }
+
+  /// The high-water mark since the last call; the present size where the system keeps none.
+  public static func takeResidentPeak() -> Int64 {
+    var peak: Int64 = 0
+    if let text = try? String(contentsOfFile: "/proc/self/status", encoding: .ascii) {
+      for line in text.split(separator: "\n") where line.hasPrefix("VmHWM:") {
+        peak = (Int64(line.split(separator: " ").dropFirst().first ?? "") ?? 0) * 1024
+      }
+    }
+    // "5" resets the mark (proc(5), clear_refs).
+    let descriptor = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC)
+    if descriptor >= 0 {
+      _ = write(descriptor, "5", 1)
+      close(descriptor)
+    }
+    return max(peak, residentBytes())
   }
 
   public static func processorSeconds() -> Double {

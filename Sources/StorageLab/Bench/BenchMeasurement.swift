@@ -17,7 +17,9 @@ public struct BenchMeasurement: Sendable, Codable {
   /// Processor time of the whole process while requests ran, background threads included.
   public var cpuSeconds: Double
   public var space: Space
-  /// Resident memory that the process gained while this engine had its turns.
+  /// Resident memory that the process gained while this engine had its turns: the most during
+  /// this one, and what is left after it.
+  public var peakResidentBytes: Int64
   public var residentBytes: Int64
   /// Time to make the requests, which no figure counts.
   public var makingSeconds: Double
@@ -37,6 +39,9 @@ public struct BenchMeasurement: Sendable, Codable {
     public var ioByClass: [String: IOCounters.Counts] = [:]
     public var cacheHits: UInt64 = 0
     public var cacheMisses: UInt64 = 0
+    /// Write buffers, indexes, filters: what the engine says it holds beside its cache when
+    /// the requests end.
+    public var memoryOutsideCache: UInt64 = 0
     /// What the engine itself counted as user bytes; held against `userBytesWritten`.
     public var engineUserBytes: UInt64 = 0
 

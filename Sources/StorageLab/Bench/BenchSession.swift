@@ -47,6 +47,7 @@ final class BenchSession {
 
   /// Runs a workload, then the upkeep it left, and reports both.
   func run(_ workload: Workload, round: Int) throws(StorageError) -> BenchMeasurement {
+    _ = environment.takeResidentPeak()
     let residentBefore = environment.residentBytes()
     let before = try engine.statistics()
     let cpuBefore = environment.processorSeconds()
@@ -62,6 +63,7 @@ final class BenchSession {
     }
     let settleNanoseconds = environment.clock.nanoseconds - settleStart
     let settled = try engine.statistics()
+    let peak = residentBytes + environment.takeResidentPeak() - residentBefore
     residentBytes += environment.residentBytes() - residentBefore
 
     var merged = LoopResult().latencies
@@ -98,6 +100,7 @@ final class BenchSession {
         - (before.io[fileClass] ?? IOCounters.Counts())
       if counts != IOCounters.Counts() { counters.ioByClass[fileClass.name] = counts }
     }
+    counters.memoryOutsideCache = UInt64(max(0, after.otherMemoryBytes))
     counters.cacheHits = after.cacheHits &- before.cacheHits
     counters.cacheMisses = after.cacheMisses &- before.cacheMisses
     counters.engineUserBytes = after.userBytesWritten &- before.userBytesWritten
@@ -114,7 +117,7 @@ final class BenchSession {
       histogram: HistogramCoding.encode(merged), counters: counters,
       settleSeconds: Double(settleNanoseconds) / 1e9,
       cpuSeconds: max(0, cpu - makingProcessor), space: space,
-      residentBytes: residentBytes, makingSeconds: Double(making) / 1e9)
+      peakResidentBytes: peak, residentBytes: residentBytes, makingSeconds: Double(making) / 1e9)
   }
 
   /// Holds all that the engine has against all that it acknowledged.

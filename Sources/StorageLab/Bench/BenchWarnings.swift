@@ -23,7 +23,7 @@ extension BenchWarning {
             + "judge by; use --rounds \(Verdict.neededRounds) or more"))
     }
     warnings += caches(bundle)
-    warnings += samples(bundle) + volatile(bundle)
+    warnings += samples(bundle) + volatile(bundle) + memory(bundle)
     for workload in bundle.workloads {
       warnings += durability(workload, threads: configuration.threads)
       warnings += counters(workload)
@@ -81,6 +81,24 @@ extension BenchWarning {
         .unequalDurability, "keeps nothing on disk, whatever the durability class",
         engine: $0.engine)
     }
+  }
+
+  /// The cache budget is equal; what an engine holds beside it need not be.
+  private static func memory(_ bundle: RunBundle) -> [BenchWarning] {
+    var warnings: [BenchWarning] = []
+    for name in bundle.configuration.engines {
+      let most =
+        bundle.workloads.flatMap(\.engines).filter { $0.engine == name && $0.isPersistent }
+        .flatMap(\.rounds).map(\.counters.memoryOutsideCache).max() ?? 0
+      if most > UInt64(bundle.configuration.cacheBytes) {
+        warnings.append(
+          BenchWarning(
+            .unequalMemory,
+            "held up to \(Quantity.bytes(Double(most))) beside its cache: write buffers, "
+              + "indexes, filters", engine: name))
+      }
+    }
+    return warnings
   }
 
   /// Holds the label against the syncs: `commit` must pay for them, weaker classes must not

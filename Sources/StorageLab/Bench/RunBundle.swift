@@ -97,6 +97,7 @@ public struct BenchWarning: Sendable, Codable, Equatable {
     case fitsCache
     case fitsSystemCache
     case unequalDurability
+    case unequalMemory
     case fewSamples
     case fewRounds
     case slowHarness

@@ -116,44 +116,52 @@ public struct Verdict: Sendable, Equatable {
   }
 
   /// What the counters of two engines show: where the first did less, and where it did more
-  /// and was faster all the same. Only counters that differ by a quarter or more are named.
+  /// and was faster all the same. A counter is named when it differs by a quarter or more and,
+  /// at what such a thing costs at least, could make up a twentieth of the difference in time.
   private static func reason(_ first: Contender, _ second: Contender) -> String {
     struct Counter {
       let verb: String
       let unit: String
       let mine: Double
       let theirs: Double
-      /// Differences below this do not matter to a request's time.
-      let threshold: Double
+      /// Microseconds that one of them costs at least; nil where it is not paid by the request.
+      let cost: Double?
       let text: (Double) -> String
 
-      var isLess: Bool { theirs - mine > threshold && theirs > mine * 1.25 }
-      var isMore: Bool { mine - theirs > threshold && mine > theirs * 1.25 }
+      func matters(_ difference: Double, _ microseconds: Double) -> Bool {
+        difference * (cost ?? 1) >= 0.05 * (cost == nil ? 1 : microseconds)
+      }
+      func isLess(_ microseconds: Double) -> Bool {
+        theirs > mine * 1.25 && matters(theirs - mine, microseconds)
+      }
+      func isMore(_ microseconds: Double) -> Bool {
+        mine > theirs * 1.25 && matters(mine - theirs, microseconds)
+      }
       var phrase: String { "\(verb) \(text(mine)) \(unit) (\(text(theirs)))" }
     }
+    let difference = abs(second.microseconds - first.microseconds)
     let counters = [
       Counter(
         verb: "made", unit: "syncs a request", mine: first.syncs, theirs: second.syncs,
-        threshold: 0.001, text: small),
-      Counter(
-        verb: "made", unit: "file reads and writes a request", mine: first.fileCalls,
-        theirs: second.fileCalls, threshold: 0.02, text: small),
-      Counter(
-        verb: "missed its cache", unit: "times a request", mine: first.cacheMisses,
-        theirs: second.cacheMisses, threshold: 0.02, text: small),
-      Counter(
-        verb: "read", unit: "B from files a request", mine: first.bytesReadPerRequest,
-        theirs: second.bytesReadPerRequest, threshold: 100, text: count),
-      Counter(
-        verb: "wrote", unit: "B to files per byte put", mine: first.writeAmplification ?? 0,
-        theirs: second.writeAmplification ?? 0, threshold: 0.1, text: small),
+        cost: 100, text: small),
       Counter(
         verb: "used", unit: "µs of processor time a request", mine: first.cpuMicroseconds,
-        theirs: second.cpuMicroseconds,
-        threshold: 0.05 * abs(second.microseconds - first.microseconds), text: small),
+        theirs: second.cpuMicroseconds, cost: 1, text: small),
+      Counter(
+        verb: "made", unit: "file reads and writes a request", mine: first.fileCalls,
+        theirs: second.fileCalls, cost: 0.5, text: small),
+      Counter(
+        verb: "missed its cache", unit: "times a request", mine: first.cacheMisses,
+        theirs: second.cacheMisses, cost: 0.5, text: small),
+      Counter(
+        verb: "read", unit: "B from files a request", mine: first.bytesReadPerRequest,
+        theirs: second.bytesReadPerRequest, cost: 0.0001, text: count),
+      Counter(
+        verb: "wrote", unit: "B to files per byte put", mine: first.writeAmplification ?? 0,
+        theirs: second.writeAmplification ?? 0, cost: nil, text: small),
     ]
-    let less = counters.filter(\.isLess).map(\.phrase)
-    let more = counters.filter(\.isMore).map(\.phrase)
+    let less = counters.filter { $0.isLess(difference) }.prefix(4).map(\.phrase)
+    let more = counters.filter { $0.isMore(difference) }.prefix(2).map(\.phrase)
     if less.isEmpty {
       return more.isEmpty
         ? "no counter differs by a quarter or more"
@@ -172,7 +180,8 @@ public struct Verdict: Sendable, Equatable {
 
   private static func small(_ value: Double) -> String {
     if value == 0 { return "0" }
-    return String(format: value < 0.1 ? "%.4f" : value < 10 ? "%.2f" : "%.0f", value)
+    if value < 0.001 { return "under 0.001" }
+    return String(format: value < 0.1 ? "%.3f" : value < 10 ? "%.2f" : "%.0f", value)
   }
 
   static func count(_ value: Double) -> String { Quantity.grouped(value) }

@@ -4,8 +4,8 @@ import Foundation
 /// requests of all rounds.
 enum BenchTable {
   static let columns = [
-    "engine", "ops/s", "± %", "p50 µs", "p95", "p99", "p99.9", "max", "write amp", "read amp",
-    "space amp", "written", "syncs", "hit %", "cpu µs", "settle", "RSS",
+    "engine", "ops/s", "± %", "p50 µs", "p95", "p99", "p99.9", "max", "w-amp", "r-amp",
+    "s-amp", "written", "syncs", "hit %", "cpu µs", "settle", "RSS",
   ]
 
   static func title(_ workload: RunBundle.WorkloadResult) -> String {
@@ -44,7 +44,7 @@ enum BenchTable {
         Quantity.percent(medianIfAny { $0.cacheHitRate }),
         Quantity.ratio(median { $0.cpuMicroseconds }),
         Quantity.seconds(median { $0.settleSeconds }),
-        Quantity.bytes(median { Double($0.residentBytes) }),
+        Quantity.bytes(median { Double($0.peakResidentBytes) }),
       ]
     }
   }
@@ -133,9 +133,9 @@ enum BenchHeader {
           bundle.overhead.putNanoseconds)),
       Line(
         label: "columns",
-        text: "ops/s: median of the rounds, ± its median deviation; write amp: file bytes "
-          + "per byte put, upkeep included; read amp: file bytes per byte returned; space amp: "
-          + "file bytes without log per live byte; settle: time until no work was left; RSS: "
+        text: "ops/s: median of the rounds, ± its median deviation; w-amp: file bytes written per "
+          + "byte put, upkeep included; r-amp: file bytes read per byte returned; s-amp: file "
+          + "bytes without log per live byte; settle: time until no work was left; RSS: most "
           + "memory gained"),
     ]
   }

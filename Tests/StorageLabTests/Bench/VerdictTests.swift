@@ -17,7 +17,8 @@ struct VerdictTests {
     return BenchMeasurement(
       round: 0, operations: 1_000, items: 1_000, seconds: 1_000 / rate, rate: rate,
       latency: LatencySummary(), histogram: "", counters: counters, settleSeconds: 0,
-      cpuSeconds: cpu * 1e-3, space: BenchMeasurement.Space(), residentBytes: 0, makingSeconds: 0)
+      cpuSeconds: cpu * 1e-3, space: BenchMeasurement.Space(), peakResidentBytes: 0,
+      residentBytes: 0, makingSeconds: 0)
   }
 
   private func workload(_ engines: [(String, [BenchMeasurement])]) -> RunBundle.WorkloadResult {
@@ -45,9 +46,9 @@ struct VerdictTests {
   @Test func overlappingRangesCannotTell() {
     let verdict = Verdict(
       workload([
-        ("a", [100, 110, 120].map { measurement($0) }),
-        ("b", [105, 108, 130].map { measurement($0) }),
-        ("c", [10, 11, 12].map { measurement($0, syncs: 1_000) }),
+        ("a", [100e3, 110e3, 120e3].map { measurement($0) }),
+        ("b", [105e3, 108e3, 130e3].map { measurement($0) }),
+        ("c", [10e3, 11e3, 12e3].map { measurement($0, syncs: 1_000) }),
       ]))
     #expect(verdict.outcome == .cannotTell(fastest: "a", from: ["b"]))
     #expect(verdict.sentence.hasPrefix("Cannot tell a from b: their rounds overlap"))
@@ -58,8 +59,8 @@ struct VerdictTests {
   @Test func aCounterAgainstTheWinnerIsSaid() {
     let verdict = Verdict(
       workload([
-        ("a", [200, 201, 202].map { measurement($0, written: 900_000, misses: 100) }),
-        ("b", [100, 101, 102].map { measurement($0, written: 300_000, misses: 900) }),
+        ("a", [2e6, 2.1e6, 2.2e6].map { measurement($0, written: 900_000, misses: 100) }),
+        ("b", [1e6, 1.01e6, 1.02e6].map { measurement($0, written: 300_000, misses: 900) }),
       ]))
     #expect(verdict.sentence.contains("missed its cache 0.10 times a request (0.90)"))
     #expect(verdict.sentence.contains("though it wrote 9.00 B to files per byte put (3.00)"))
@@ -72,6 +73,17 @@ struct VerdictTests {
         ("b", [100, 101, 102].map { measurement($0) }),
       ]))
     #expect(verdict.sentence.contains("no counter differs by a quarter or more"))
+  }
+
+  @Test func whatCannotMatterIsNotNamed() {
+    // Three thousandths of a sync cost 0.3 µs at most, a small part of 90 µs.
+    let verdict = Verdict(
+      workload([
+        ("a", [100e3, 101e3, 102e3].map { measurement($0) }),
+        ("b", [10e3, 11e3, 12e3].map { measurement($0, cpu: 80, syncs: 3) }),
+      ]))
+    #expect(!verdict.sentence.contains("sync"))
+    #expect(verdict.sentence.contains("processor time"))
   }
 
   @Test func tooFewRoundsAreNoVerdict() {
@@ -169,7 +181,7 @@ struct BenchWarningTests {
     let round = BenchMeasurement(
       round: 0, operations: writes, items: writes, seconds: 1, rate: 1, latency: latency,
       histogram: "", counters: counters, settleSeconds: 0, cpuSeconds: 0,
-      space: BenchMeasurement.Space(), residentBytes: 0, makingSeconds: 0)
+      space: BenchMeasurement.Space(), peakResidentBytes: 0, residentBytes: 0, makingSeconds: 0)
     bundle.workloads = [
       RunBundle.WorkloadResult(
         name: "w", title: "t", distribution: nil, durability: durability, isPreparation: false,
@@ -210,6 +222,13 @@ struct BenchWarningTests {
         bundle(
           durability: "process", writes: 1_000, syncs: 0, userBytes: 5_000, engineBytes: 5_000))
         == [.impossibleCounter])
+  }
+
+  @Test func memoryBesideTheCacheIsSaid() {
+    var run = bundle(durability: "process", writes: 1_000, syncs: 3)
+    run.configuration.engines = ["e"]
+    run.workloads[0].engines[0].rounds[0].counters.memoryOutsideCache = 1 << 30
+    #expect(codes(run) == [.unequalMemory])
   }
 
   @Test func theMachineAndTheBuildAreSaid() {
