@@ -1,0 +1,46 @@
+extension BTreeEngine {
+  public func compact() throws(StorageError) { try checkpoint() }
+
+  public func statistics() throws(StorageError) -> EngineStatistics {
+    try checkOpen()
+    var result = EngineStatistics()
+    result.record(counters)
+    let (entries, counts, userBytes, height) = applyLock.withLock {
+      (writer.entries, writer.counters, writer.counters.userBytes, root.height)
+    }
+    let pages = space.counts
+    let misses = cache.misses.load(ordering: .relaxed)
+    let accesses = readCount * UInt64(height)
+    result.userBytesWritten = userBytes
+    result.cacheMisses = misses
+    result.cacheHits = accesses > misses ? accesses - misses : 0
+    result.cacheBytes = cache.residentBytes
+    result.cacheBudget = cache.budget * cache.pageSize
+    result.logBytes = log?.bytesInUse ?? 0
+    result.diskBytes = try cache.file.size() + result.logBytes
+    result.entries = entries
+    result.openSnapshots = openSnapshots.load(ordering: .relaxed)
+    let accounts = space.accounts()
+    result.details = [
+      .init("height", Double(height)),
+      .init("page.size", Double(cache.pageSize)),
+      .init("pages", Double(pages.pages)),
+      .init("pages.free", Double(pages.free)),
+      .init("pages.held", Double(pages.dead)),
+      .init("pages.freeList", Double(pages.list)),
+      .init("splits", Double(counts.splits)),
+      .init("merges", Double(counts.merges)),
+      .init("pageCopies", Double(counts.pageCopies)),
+      .init("pagesMade", Double(counts.pagesMade)),
+      .init("evictions", Double(cache.evictions.load(ordering: .relaxed))),
+      .init("pagesWrittenEarly", Double(cache.spilledPages.load(ordering: .relaxed))),
+      .init("checkpoints", Double(checkpointer.completed.load(ordering: .relaxed))),
+      .init("checkpoints.failed", Double(checkpointer.failures.load(ordering: .relaxed))),
+      .init("epoch", Double(accounts.epoch)),
+    ]
+    if let oldest = accounts.snapshots.first {
+      result.details.append(.init("snapshot.oldestEpoch", Double(oldest.epoch)))
+    }
+    return result
+  }
+}

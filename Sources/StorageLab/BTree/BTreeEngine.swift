@@ -1,0 +1,363 @@
+import Glibc
+import Synchronization
+
+/// An ordered store in one file of copy-on-write pages under a write-ahead log.
+///
+/// A write appends one logical record to the log and then changes pages in the cache: in
+/// place when the page is younger than the newest live snapshot and the last checkpoint,
+/// else on a copy, path to the root included. So a snapshot is a root and an epoch number,
+/// and a checkpoint writes a tree that nobody changes. Format and arguments:
+/// `docs/formats/btree.md`.
+///
+/// A plain `read` is linearizable per key: it sees every write acknowledged before it began.
+/// It may see a batch half done; all of a batch or nothing of it is what snapshots and
+/// cursors show.
+public final class BTreeEngine: StorageEngine, @unchecked Sendable {
+  public static let engineName = "btree"
+  /// Version of the directory's format.
+  public static let formatVersion: UInt32 = 1
+  static let pagesName = "data.pages"
+
+  public let options: EngineOptions
+  public let tuning: BTreeTuning
+
+  let directory: EngineDirectory
+  let counters: IOCounters
+  let cache: BTreePageCache
+  let space: BTreeSpace
+  let root: BTreeRoot
+  let writer: BTreeWriter
+  /// Nil with durability `none` and read-only.
+  let log: WriteAheadLog?
+  let checkpointer: BTreeCheckpointer
+  let recovery: WriteAheadLog.Recovery
+
+  let queue = CommitQueue()
+  /// Held while the tree changes, and to freeze it.
+  let applyLock = WaitableLock()
+  /// Position behind the last record that the tree contains. Guarded by `applyLock`.
+  var appliedLSN: LSN
+  /// Why the engine takes no more writes. Guarded by `applyLock`.
+  private var failure: StorageError?
+
+  let isClosed = Atomic<Bool>(false)
+  let openSnapshots = Atomic<Int>(0)
+  private let reads = StripedCounter()
+  private var maintenance: BTreeMaintenance?
+
+  /// Opens, and if allowed makes, the database at `options.path`.
+  ///
+  /// Complexity: linear in the log's length since the last checkpoint.
+  /// Errors: as `EngineDirectory.open`, `WriteAheadLog.open`; `corruption`, `io`, `noSpace`.
+  public static func open(
+    _ options: EngineOptions, _ tuning: BTreeTuning = .init()
+  ) throws(StorageError) -> BTreeEngine {
+    let opening = try BTreeOpening(options, tuning)
+    do throws(StorageError) {
+      let engine = try BTreeEngine(opening)
+      try engine.finishOpening()
+      return engine
+    } catch {
+      opening.directory.release()
+      throw error
+    }
+  }
+
+  private init(_ opening: BTreeOpening) throws(StorageError) {
+    let state = try opening.load()
+    options = opening.options
+    tuning = opening.tuning
+    directory = opening.directory
+    counters = opening.counters
+    cache = state.cache
+    space = state.space
+    root = state.root
+    writer = state.writer
+    appliedLSN = state.lsn
+    log = state.log
+    recovery = state.recovery
+    checkpointer = BTreeCheckpointer(
+      cache: cache, space: space, root: root, writer: writer, log: log,
+      superblock: state.superblock, options: opening.options)
+    mustCheckpoint = state.mustCheckpoint
+  }
+
+  private let mustCheckpoint: Bool
+
+  private func finishOpening() throws(StorageError) {
+    if options.isReadOnly { return }
+    if mustCheckpoint { try runCheckpoint(trims: false) }
+    if options.maintenance == .background {
+      let maintenance = try BTreeMaintenance(checkpointer: checkpointer, freeze: freezer())
+      self.maintenance = maintenance
+    }
+  }
+
+  deinit { try? close() }
+
+  // MARK: Reading
+
+  public func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
+    try EngineLimits.checkKey(key.byteCount)
+    try checkOpen()
+    reads.increment()
+    return try key.withSlice { (key) throws(StorageError) in
+      if tuning.readsOptimistically {
+        switch try BTreeReader(cache: cache, root: root).read(key, body) {
+        case .found: return true
+        case .absent: return false
+        case .needsSnapshot: break
+        }
+      }
+      let holder = hold()
+      defer { release(holder) }
+      return try cache.readFrozen(root: holder.root, key, body)
+    }
+  }
+
+  public func snapshot() throws(StorageError) -> any Snapshot {
+    try checkOpen()
+    return BTreeSnapshot(self, hold())
+  }
+
+  public func cursor(_ range: KeyRange) throws(StorageError) -> any Cursor {
+    try checkOpen()
+    return BTreeCursor(self, hold(), range)
+  }
+
+  /// Freezes the newest state. Waits for changes in memory, never for the medium's sync.
+  private func hold() -> BTreeSpace.Holder {
+    openSnapshots.wrappingAdd(1, ordering: .relaxed)
+    return applyLock.withLock {
+      space.freeze(
+        root: root.id, height: root.height, entries: writer.entries, serial: writer.serial,
+        isShared: true)
+    }
+  }
+
+  func retain(_ holder: BTreeSpace.Holder) {
+    openSnapshots.wrappingAdd(1, ordering: .relaxed)
+    space.retain(holder)
+  }
+
+  func release(_ holder: BTreeSpace.Holder) {
+    openSnapshots.wrappingSubtract(1, ordering: .relaxed)
+    space.release(holder)
+  }
+
+  @inline(__always)
+  func checkOpen() throws(StorageError) {
+    if isClosed.load(ordering: .relaxed) { throw .closed("the database") }
+  }
+
+  // MARK: Writing
+
+  public func put(_ key: RawSpan, _ value: RawSpan) throws(StorageError) {
+    try EngineLimits.checkKey(key.byteCount)
+    try EngineLimits.checkValue(value.byteCount, limit: options.maximumValueBytes)
+    try key.withSlice { (key) throws(StorageError) in
+      try value.withSlice { (value) throws(StorageError) in
+        try submit(.operation(.put, key, value))
+      }
+    }
+  }
+
+  public func delete(_ key: RawSpan) throws(StorageError) {
+    try EngineLimits.checkKey(key.byteCount)
+    try key.withSlice { (key) throws(StorageError) in
+      try submit(.operation(.delete, key, .empty))
+    }
+  }
+
+  public func deleteRange(from lower: RawSpan, to upper: RawSpan) throws(StorageError) {
+    try EngineLimits.checkValue(lower.byteCount, limit: EngineLimits.maximumKeyBytes)
+    try EngineLimits.checkValue(upper.byteCount, limit: EngineLimits.maximumKeyBytes)
+    try lower.withSlice { (lower) throws(StorageError) in
+      try upper.withSlice { (upper) throws(StorageError) in
+        try submit(.operation(.deleteRange, lower, upper))
+      }
+    }
+  }
+
+  public func write(_ batch: WriteBatch) throws(StorageError) {
+    try batch.validate(maximumValueBytes: options.maximumValueBytes)
+    if batch.isEmpty { return try checkWritable() }
+    try batch.encoded.withSlice { (encoded) throws(StorageError) in
+      try submit(.batch(encoded))
+    }
+  }
+
+  private func checkWritable() throws(StorageError) {
+    try checkOpen()
+    if options.isReadOnly {
+      throw StorageError(.readOnly, "the database is open read-only", path: options.path)
+    }
+  }
+
+  @inline(__always)
+  private func submit(_ write: PendingWrite) throws(StorageError) {
+    try checkWritable()
+    try queue.submit(write) { (writes) throws(StorageError) in try commit(writes) }
+  }
+
+  /// Log, then tree: nothing is visible before its record is as durable as promised.
+  private func commit(_ writes: UnsafeBufferPointer<PendingWrite>) throws(StorageError) {
+    try checkOpen()
+    try admit(writes)
+    for write in writes {
+      try write.forEachOperation { (operation) throws(StorageError) in
+        try writer.prepare(operation)
+      }
+    }
+    let end = try append(writes)
+    applyLock.lock()
+    do throws(StorageError) {
+      for write in writes {
+        try write.forEachOperation { (operation) throws(StorageError) in
+          try writer.apply(operation)
+        }
+      }
+    } catch {
+      refuseWrites(error)
+      applyLock.unlock()
+      throw error
+    }
+    appliedLSN = end
+    applyLock.unlock()
+    try maintain(end)
+  }
+
+  /// Appends the group's records and does what the class promises; all or nothing.
+  @inline(__always)
+  private func append(_ writes: UnsafeBufferPointer<PendingWrite>) throws(StorageError) -> LSN {
+    guard let log else { return appliedLSN }
+    let start = log.end
+    var end = start
+    do throws(StorageError) {
+      for write in writes { end = try log.append(write) }
+      try log.commit(end)
+    } catch {
+      // Not acknowledged, so it must not come back. When that cannot be made sure of, the
+      // log itself refuses what follows.
+      if log.end > start { try? log.rewind(to: start) }
+      throw error
+    }
+    return end
+  }
+
+  /// A change failed half-way, after its record was logged: the newest tree may hold a part
+  /// of it. REQUIRES: `applyLock`.
+  private func refuseWrites(_ error: StorageError) {
+    if failure == nil { failure = error }
+    writer.releasePins()
+  }
+
+  /// Refuses what the tree could not take in after it was logged.
+  @inline(__always)
+  private func admit(_ writes: UnsafeBufferPointer<PendingWrite>) throws(StorageError) {
+    if failure != nil || cache.isChoked.load(ordering: .relaxed) { try checkHealth() }
+    var bytes = 0
+    for write in writes { bytes += write.encodedLength }
+    if bytes > 1 << 16 || space.isNearlyFull { try checkRoom(bytes) }
+  }
+
+  @inline(never)
+  private func checkHealth() throws(StorageError) {
+    if let failure {
+      throw StorageError(
+        .writesRefused, "an earlier write failed half-way (\(failure.message))",
+        remedy: "Close the database and open it again: recovery finishes or undoes it",
+        path: failure.path)
+    }
+    if let error = cache.relieve() {
+      throw StorageError(
+        error.code, "the cache is full of changes that cannot be written (\(error.message))",
+        remedy: error.remedy, path: error.path, errno: error.errno)
+    }
+  }
+
+  @inline(never)
+  private func checkRoom(_ bytes: Int) throws(StorageError) {
+    let pages = 2 * (bytes / (cache.pageSize / 2)) + 4 * BTreeWriter.maximumHeight
+    if space.headroom < pages {
+      throw StorageError(
+        .noSpace, "the database is about to fill the reserved address range",
+        remedy: "Open it with a larger maximumDatabaseBytes", path: options.path)
+    }
+  }
+
+  // MARK: Upkeep
+
+  public func sync() throws(StorageError) {
+    try checkOpen()
+    if options.isReadOnly { return }
+    guard let log else { return try checkpoint() }
+    try log.sync()
+  }
+
+  public func checkpoint() throws(StorageError) {
+    try checkWritable()
+    try runCheckpoint(trims: false)
+  }
+
+  func runCheckpoint(trims: Bool) throws(StorageError) {
+    try checkpointer.run(trims: trims, freezer())
+  }
+
+  /// How a checkpoint stops changes for the moment in which it notes the root.
+  func freezer() -> BTreeCheckpointer.Freeze {
+    { [unowned self] (body) throws(StorageError) in
+      try applyLock.withLock { () throws(StorageError) in
+        if let failure {
+          throw StorageError(
+            .writesRefused,
+            "an earlier write failed half-way (\(failure.message)); no checkpoint is possible",
+            remedy: "Close the database and open it again", path: failure.path)
+        }
+        try body(appliedLSN)
+      }
+    }
+  }
+
+  /// Starts a checkpoint when one is due. The write is done, so a failure is an event and
+  /// not its error.
+  @inline(__always)
+  private func maintain(_ end: LSN) throws(StorageError) {
+    let isDue =
+      log != nil
+      ? end &- checkpointer.lastLSN.load(ordering: .relaxed) >= LSN(tuning.checkpointLogBytes)
+      : Int(writer.counters.pagesMade &- checkpointer.lastPagesMade.load(ordering: .relaxed))
+        &* cache.pageSize >= tuning.checkpointPageBytes
+    if isDue { startCheckpoint() }
+  }
+
+  @inline(never)
+  private func startCheckpoint() {
+    if let maintenance { return maintenance.request() }
+    checkpointer.runReporting(freezer())
+  }
+
+  public func settle() throws(StorageError) {
+    try checkOpen()
+    maintenance?.waitUntilIdle()
+  }
+
+  public func close() throws(StorageError) {
+    if isClosed.exchange(true, ordering: .acquiringAndReleasing) { return }
+    maintenance?.stop()
+    maintenance = nil
+    let result = Result { () throws(StorageError) in
+      try queue.withExclusive { () throws(StorageError) in
+        if options.isReadOnly || failure != nil { return }
+        try runCheckpoint(trims: true)
+      }
+    }
+    // What the checkpoint could not make durable, the log may.
+    if case .failure = result { try? log?.sync() }
+    log?.close()
+    directory.release()
+    try result.get()
+  }
+
+  var readCount: UInt64 { reads.value }
+}

@@ -1,0 +1,171 @@
+/// Opening a database: directory, superblock, free list, log.
+final class BTreeOpening {
+  let options: EngineOptions
+  let tuning: BTreeTuning
+  let directory: EngineDirectory
+  let counters = IOCounters()
+
+  /// What the engine begins with.
+  struct Loaded {
+    let cache: BTreePageCache
+    let space: BTreeSpace
+    let root: BTreeRoot
+    let writer: BTreeWriter
+    let log: WriteAheadLog?
+    let recovery: WriteAheadLog.Recovery
+    let superblock: BTreeSuperblock
+    let lsn: LSN
+    let mustCheckpoint: Bool
+  }
+
+  init(_ options: EngineOptions, _ tuning: BTreeTuning) throws(StorageError) {
+    try tuning.validate()
+    var options = options
+    options.fileSystem = CountingFileSystem(options.fileSystem, counters: counters)
+    self.options = options
+    self.tuning = tuning
+    directory = try EngineDirectory.open(
+      engine: BTreeEngine.engineName, version: BTreeEngine.formatVersion, options: options
+    ).directory
+  }
+
+  private var pagesPath: String { joinPath(options.path, BTreeEngine.pagesName) }
+
+  func load() throws(StorageError) -> Loaded {
+    if try !options.fileSystem.exists(pagesPath) { try create() }
+    let file = try options.fileSystem.open(pagesPath, options.isReadOnly ? .read : .readWrite)
+    let copies = try BTreeSuperblock.read(file)
+    let superblock = try BTreeSuperblock.load(file)
+    let cache = try BTreePageCache(
+      file: file, pageSize: Int(superblock.pageSize), cacheBytes: options.cacheBytes,
+      maximumBytes: max(
+        tuning.maximumDatabaseBytes, 2 * Int(superblock.pageCount) * Int(superblock.pageSize)),
+      isReadOnly: options.isReadOnly)
+    let (map, listPages) = try loadFreeList(file, superblock)
+    let durable = BTreeSpace.Holder(
+      epoch: superblock.epoch, root: superblock.root, height: Int(superblock.height),
+      entries: superblock.entries, serial: .max)
+    let space = BTreeSpace(
+      cache: cache, map: map, pages: Int(superblock.pageCount), listPages: listPages,
+      durable: durable)
+    let root = BTreeRoot(id: superblock.root, height: Int(superblock.height))
+    let writer = BTreeWriter(
+      cache: cache, space: space, root: root, entries: superblock.entries)
+    let (log, lsn) = try openLog(superblock.lsn, writer)
+    let isLogged = options.durability != .none
+    let isDamaged = copies.slots.contains {
+      if case .failure(.damaged) = $0 { true } else { false }
+    }
+    return Loaded(
+      cache: cache, space: space, root: root, writer: writer,
+      log: isLogged && !options.isReadOnly ? log : nil, recovery: log.recovery,
+      superblock: superblock, lsn: lsn,
+      // Without a log, what was replayed must reach the pages before anything else does; a
+      // superblock torn by a crash is replaced at once.
+      mustCheckpoint: (!isLogged && log.recovery.records > 0) || isDamaged)
+  }
+
+  /// Makes an empty tree, complete before it gets its name.
+  private func create() throws(StorageError) {
+    let names = try options.fileSystem.list(options.path)
+    if options.isReadOnly || names.contains(where: { $0.hasSuffix(".wal") }) {
+      throw .corruption("the file of pages is missing", path: pagesPath, offset: 0)
+    }
+    let temporary = pagesPath + ".tmp"
+    let file = try options.fileSystem.open(temporary, .truncate)
+    defer { file.close() }
+    let size = tuning.pageSize
+    var superblock = BTreeSuperblock(pageSize: UInt32(size))
+    superblock.root = BTreePage.firstPage
+    superblock.height = 1
+    superblock.pageCount = 3
+    superblock.epoch = 1
+    var bytes = [UInt8](repeating: 0, count: 3 * size)
+    bytes.replaceSubrange(0..<BTreeSuperblock.encodedBytes, with: superblock.encode())
+    bytes.withUnsafeMutableBytes { buffer in
+      guard let base = buffer.baseAddress else { return }
+      let page = BTreePage(base + 2 * size, size: size)
+      page.format(.leaf, level: 0, epoch: 1, id: BTreePage.firstPage)
+      page.seal(BTreePage.firstPage)
+    }
+    try file.write(bytes, at: 0)
+    try file.sync()
+    try options.fileSystem.rename(temporary, to: pagesPath)
+    try options.fileSystem.syncDirectory(options.path)
+  }
+
+  private func loadFreeList(
+    _ file: any File, _ superblock: BTreeSuperblock
+  ) throws(StorageError) -> (BTreeFreeMap, [UInt32]) {
+    var map = BTreeFreeMap()
+    var ids: [UInt32] = []
+    try BTreeFreeList.read(file, superblock) { (id, chunk) throws(StorageError) in
+      ids.append(id)
+      guard
+        map.decode(chunk, first: Int(BTreePage.firstPage), limit: Int(superblock.pageCount))
+      else {
+        throw .corruption(
+          "the free list names impossible pages", path: file.path,
+          offset: Int64(id) * Int64(superblock.pageSize))
+      }
+    }
+    guard map.count == Int(superblock.freePages) else {
+      throw .corruption(
+        "the free list has \(map.count) pages, not \(superblock.freePages)", path: file.path,
+        offset: 0)
+    }
+    return (map, ids)
+  }
+
+  private func openLog(
+    _ start: LSN, _ writer: BTreeWriter
+  ) throws(StorageError) -> (WriteAheadLog, LSN) {
+    var logOptions = WriteAheadLog.Options(
+      directory: options.path, fileSystem: options.fileSystem, durability: options.durability)
+    logOptions.isReadOnly = options.isReadOnly || options.durability == .none
+    logOptions.maintenance = options.maintenance
+    logOptions.clock = options.clock
+    logOptions.counters = counters
+    logOptions.segmentBytes = max(1 << 16, min(64 << 20, tuning.checkpointLogBytes / 2))
+    var lsn = start
+    let log = try WriteAheadLog.open(logOptions, from: start) {
+      (end, payload) throws(StorageError) in
+      var decoder = WriteBatch.Decoder(payload)
+      while let operation = try decoder.next() { try writer.apply(operation) }
+      lsn = end
+    }
+    return (log, max(lsn, log.end))
+  }
+}
+
+/// The pages of the durable free list.
+enum BTreeFreeList {
+  /// Calls `body` with each page of the list, in order. Errors: `corruption`, `io`.
+  static func read(
+    _ file: any File, _ superblock: BTreeSuperblock,
+    _ body: (UInt32, ByteSlice) throws(StorageError) -> Void
+  ) throws(StorageError) {
+    let size = Int(superblock.pageSize)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 4096)
+    defer { memory.deallocate() }
+    let page = BTreePage(memory, size: size)
+    var id = superblock.freeListHead
+    for _ in 0..<superblock.freeListPages {
+      let offset = Int64(id) * Int64(size)
+      guard id >= BTreePage.firstPage, UInt64(id) < superblock.pageCount else {
+        throw .corruption("the free list leads nowhere", path: file.path, offset: offset)
+      }
+      try file.readExactly(
+        into: UnsafeMutableRawBufferPointer(start: memory, count: size), at: offset)
+      if let problem = page.check(id) {
+        throw .corruption(problem, path: file.path, offset: offset)
+      }
+      guard page.kindByte == BTreePage.Kind.freeList.rawValue else {
+        throw .corruption(
+          "page \(id) should be part of the free list", path: file.path, offset: offset)
+      }
+      try body(id, ByteSlice(base: page.payload, count: page.payloadLength))
+      id = page.link
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import Glibc
+
+/// Where a key belongs among the keys of a page.
+struct PageSearch {
+  enum Outcome {
+    /// No such key; `index` is where it would go.
+    case absent
+    /// `index` holds the key.
+    case exact
+    /// The inline bytes do not decide at `index`: its key goes on in an overflow chain.
+    case undecided
+    /// The page's bytes make no sense: a writer was at work.
+    case torn
+  }
+  let index: Int
+  let outcome: Outcome
+
+  @inline(__always)
+  init(_ index: Int, _ outcome: Outcome) {
+    self.index = index
+    self.outcome = outcome
+  }
+
+  /// The branch's child to descend to.
+  @inline(__always) var childIndex: Int { outcome == .exact ? index &+ 1 : index }
+}
+
+extension BTreePage {
+  /// Finds `key`: a branch-free binary search over the 4-byte heads, then whole keys where
+  /// heads tie. Never reads outside the page, whatever its bytes are.
+  /// Complexity: O(log n) heads, about one key.
+  @inline(__always)
+  func search(_ key: ByteSlice) -> PageSearch {
+    let count = min(self.count, maximumCount)
+    let prefixLength = self.prefixLength
+    if prefixLength != 0 {
+      if prefixLength > size &- BTreePage.headerBytes { return PageSearch(0, .torn) }
+      let order = memcmp(
+        key.base, base + (size &- prefixLength), min(key.count, prefixLength))
+      if order > 0 { return PageSearch(count, .absent) }
+      if order < 0 || key.count < prefixLength { return PageSearch(0, .absent) }
+    }
+    let suffix = key.dropFirst(prefixLength)
+    let head = suffix.head
+    let first = lowerBound(head, from: 0, count)
+    if first == count || self.head(first) != head { return PageSearch(first, .absent) }
+    return searchTies(suffix, head, first, count)
+  }
+
+  /// Index in `start ..< start + length` of the first head that is not below `head`.
+  @inline(__always)
+  private func lowerBound(_ head: UInt32, from start: Int, _ length: Int) -> Int {
+    if length == 0 { return start }
+    var low = start
+    var rest = length
+    while rest > 1 {
+      let half = rest >> 1
+      low = self.head(low &+ half &- 1) < head ? low &+ half : low
+      rest &-= half
+    }
+    return self.head(low) < head ? low &+ 1 : low
+  }
+
+  /// Binary search among the keys whose heads equal the wanted one.
+  @inline(__always)
+  private func searchTies(
+    _ suffix: ByteSlice, _ head: UInt32, _ first: Int, _ count: Int
+  ) -> PageSearch {
+    var low = first
+    var high = first &+ 1
+    // Gallop: ties are few, or, with long common starts, very many.
+    var step = 1
+    while high < count && self.head(high) == head {
+      low = high
+      high &+= step
+      step &<<= 1
+    }
+    high = min(high, count)
+    low = first
+    while low < high {
+      let middle = (low &+ high) >> 1
+      let slot = self.slot(middle)
+      if slot.head > head {
+        high = middle
+        continue
+      }
+      let start = slot.offset &+ cellHeaderBytes
+      if start &+ slot.keyLength > size { return PageSearch(0, .torn) }
+      var order = Int(memcmp(base + start, suffix.base, min(slot.keyLength, suffix.count)))
+      if order == 0 {
+        if !slot.keyContinues {
+          order = slot.keyLength &- suffix.count
+        } else if suffix.count <= slot.keyLength {
+          order = 1
+        } else {
+          return PageSearch(middle, .undecided)
+        }
+      }
+      if order == 0 { return PageSearch(middle, .exact) }
+      if order < 0 { low = middle &+ 1 } else { high = middle }
+    }
+    return PageSearch(low, .absent)
+  }
+}

@@ -1,0 +1,315 @@
+import CLabShims
+import Glibc
+import Synchronization
+
+/// The page cache: a reserved range of addresses in which page n lives at `n × pageSize`, a
+/// state word per page, and a budget of resident pages kept by a clock (vmcache; Leis et al.,
+/// SIGMOD 2023). A hit costs one load of the state word: no hashing, no list to keep.
+///
+/// Three ways to a page's bytes:
+/// - *optimistically*: take the word, read, `validate`; for readers of the newest state;
+/// - *pinned*: the page stays resident until `unpin`; its content is stable only when it is
+///   frozen (cursors) or when the caller is the one writer;
+/// - *exclusively*: for the moment of an edit, load or eviction.
+///
+/// A page leaves the cache only under `clockLock`, and every write of a page to the file
+/// happens under `writeLock`, so that an older image never lands after a newer one.
+final class BTreePageCache: @unchecked Sendable {
+  let pageSize: Int
+  let file: any File
+  /// Resident pages allowed.
+  let budget: Int
+  /// Pages that the reserved range can hold.
+  let capacity: Int
+  let isReadOnly: Bool
+
+  let memory: UnsafeMutableRawPointer
+  let states: UnsafeMutablePointer<PageStateWord>
+  private let pageShift: Int
+
+  // The clock: `slots` names the resident pages, 0 for none. Guarded by `clockLock`.
+  let clockLock = WaitableLock()
+  var slots: UnsafeMutablePointer<UInt32>
+  var slotCapacity: Int
+  var slotCount = 0
+  var freeSlots: [Int] = []
+  var residentCount = 0
+  var hand = 0
+
+  // Writing pages to the file.
+  let writeLock = WaitableLock()
+  static let writeBatch = 64
+  let writeBuffer: UnsafeMutableRawPointer
+  /// The last failure to write a page early; nil once one succeeded. Guarded by `writeLock`.
+  var spillFailure: StorageError?
+  /// More pages are resident than the budget allows, since dirty ones cannot be written.
+  let isChoked = Atomic<Bool>(false)
+
+  let misses = Atomic<UInt64>(0)
+  let evictions = Atomic<UInt64>(0)
+  let spilledPages = Atomic<UInt64>(0)
+
+  /// Errors: `io` when the system has no address space to give.
+  init(
+    file: any File, pageSize: Int, cacheBytes: Int, maximumBytes: Int, isReadOnly: Bool
+  ) throws(StorageError) {
+    self.file = file
+    self.pageSize = pageSize
+    self.isReadOnly = isReadOnly
+    pageShift = pageSize.trailingZeroBitCount
+    budget = max(BTreeTuning.minimumCachePages, cacheBytes / pageSize)
+    let pages = min(maximumBytes / pageSize, Int(UInt32.max))
+    let stateBytes = pages * MemoryLayout<PageStateWord>.stride
+    guard let memory = BTreePageCache.reserve(pages * pageSize) else {
+      throw BTreePageCache.addressError(pages * pageSize)
+    }
+    guard let words = BTreePageCache.reserve(stateBytes) else {
+      munmap(memory, pages * pageSize)
+      throw BTreePageCache.addressError(stateBytes)
+    }
+    self.memory = memory
+    // Zero is a valid word: not resident, not latched, version 0.
+    states = words.bindMemory(to: PageStateWord.self, capacity: pages)
+    capacity = pages
+    slotCapacity = budget
+    slots = .allocate(capacity: budget)
+    writeBuffer = .allocate(
+      byteCount: BTreePageCache.writeBatch * pageSize, alignment: 4096)
+  }
+
+  deinit {
+    munmap(memory, capacity * pageSize)
+    munmap(states, capacity * MemoryLayout<PageStateWord>.stride)
+    slots.deallocate()
+    writeBuffer.deallocate()
+    file.close()
+  }
+
+  private static func reserve(_ bytes: Int) -> UnsafeMutableRawPointer? {
+    let address = mmap(
+      nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    return address == MAP_FAILED ? nil : address
+  }
+
+  private static func addressError(_ bytes: Int) -> StorageError {
+    StorageError(
+      .io, "cannot reserve \(bytes) bytes of addresses: \(String(cString: strerror(errno)))",
+      remedy: "Lower maximumDatabaseBytes, or raise the limit on address space", errno: errno)
+  }
+
+  // MARK: Addresses and words
+
+  @inline(__always)
+  func page(_ id: UInt32) -> BTreePage {
+    BTreePage(memory + (Int(id) &<< pageShift), size: pageSize)
+  }
+
+  func fileOffset(_ id: UInt32) -> Int64 { Int64(id) * Int64(pageSize) }
+
+  @inline(__always)
+  func word(_ id: UInt32) -> UInt64 { states[Int(id)].load(ordering: .acquiring) }
+
+  @inline(__always)
+  func isInRange(_ id: UInt32) -> Bool { id >= BTreePage.firstPage && Int(id) < capacity }
+
+  /// Whether everything read from the page since `word` was loaded is what it was then.
+  @inline(__always)
+  func validate(_ id: UInt32, _ word: UInt64) -> Bool {
+    atomicMemoryFence(ordering: .acquiring)
+    let now = states[Int(id)].load(ordering: .relaxed)
+    return (now ^ word) & PageState.stableMask == 0
+  }
+
+  /// Tells the clock that the page is in use. Writes only when the hand has passed.
+  @inline(__always)
+  func touch(_ id: UInt32, _ word: UInt64) {
+    if word & PageState.marked != 0 {
+      states[Int(id)].bitwiseAnd(~PageState.marked, ordering: .relaxed)
+    }
+  }
+
+  /// Invalidates what optimistic readers hold: the page was replaced or unlinked.
+  func bump(_ id: UInt32) {
+    states[Int(id)].wrappingAdd(PageState.versionUnit, ordering: .acquiringAndReleasing)
+  }
+
+  /// The page's content means nothing any more: nobody needs to write it.
+  func discard(_ id: UInt32) {
+    states[Int(id)].bitwiseAnd(~PageState.dirty, ordering: .acquiringAndReleasing)
+  }
+
+  // MARK: Pins and latches
+
+  /// Pins the page, reading it if need be. Errors: `corruption`, `io`, `closed`.
+  @inline(__always)
+  func pin(_ id: UInt32) throws(StorageError) -> BTreePage {
+    guard isInRange(id) else { throw outOfRange(id) }
+    while true {
+      let word = self.word(id)
+      if PageState.isReadable(word) {
+        let pinned = (word &+ PageState.sharedUnit) & ~PageState.marked
+        if states[Int(id)].weakCompareExchange(
+          expected: word, desired: pinned, ordering: .acquiring
+        ).exchanged {
+          return page(id)
+        }
+      } else {
+        try fault(id)
+      }
+    }
+  }
+
+  @inline(__always)
+  func unpin(_ id: UInt32) {
+    states[Int(id)].wrappingSubtract(PageState.sharedUnit, ordering: .releasing)
+  }
+
+  /// Takes the page exclusively if it is unpinned and its word has not changed in what
+  /// optimistic readers rely on.
+  @inline(__always)
+  func tryLatch(_ id: UInt32, _ word: UInt64) -> Bool {
+    var expected = word
+    while true {
+      if expected & PageState.sharedMask != 0 { return false }
+      let (exchanged, original) = states[Int(id)].weakCompareExchange(
+        expected: expected, desired: expected | PageState.exclusive, ordering: .acquiring)
+      if exchanged { return true }
+      if (original ^ word) & PageState.stableMask != 0 { return false }
+      expected = original
+    }
+  }
+
+  /// Ends an edit: the page is dirty and readers of the old content notice.
+  @inline(__always)
+  func unlatchEdited(_ id: UInt32) {
+    var word = states[Int(id)].load(ordering: .relaxed)
+    while true {
+      let next = ((word & ~PageState.exclusive) | PageState.dirty) &+ PageState.versionUnit
+      let (exchanged, original) = states[Int(id)].weakCompareExchange(
+        expected: word, desired: next, ordering: .releasing)
+      if exchanged { return }
+      word = original
+    }
+  }
+
+  /// Ends a latch under which nothing was changed.
+  @inline(__always)
+  func unlatchUnchanged(_ id: UInt32) {
+    states[Int(id)].bitwiseAnd(~PageState.exclusive, ordering: .releasing)
+  }
+
+  /// Takes exclusively a page that the caller has pinned; waits for other pins to go.
+  func latchPinned(_ id: UInt32) {
+    var turns = 0
+    while true {
+      let word = self.word(id)
+      if word & PageState.exclusive == 0 && word & PageState.sharedMask == 1 {
+        let (exchanged, _) = states[Int(id)].weakCompareExchange(
+          expected: word, desired: word | PageState.exclusive, ordering: .acquiring)
+        if exchanged { return }
+      }
+      BTreePageCache.pause(&turns)
+    }
+  }
+
+  /// A page for new content: resident, exclusive and pinned, its bytes undefined. End with
+  /// `unlatchEdited`, then `unpin`. REQUIRES: the page was allocated to the caller.
+  func create(_ id: UInt32) -> BTreePage {
+    var turns = 0
+    while true {
+      let word = self.word(id)
+      if word & (PageState.exclusive | PageState.sharedMask) == 0 {
+        // Not resident under our latch until it has a slot.
+        let (exchanged, _) = states[Int(id)].weakCompareExchange(
+          expected: word, desired: word | PageState.exclusive, ordering: .acquiring)
+        if exchanged {
+          if word & PageState.resident == 0 { reserveSlot(id) }
+          break
+        }
+      }
+      BTreePageCache.pause(&turns)
+    }
+    var word = states[Int(id)].load(ordering: .relaxed)
+    while true {
+      let next = (word | PageState.resident | PageState.dirty) &+ PageState.sharedUnit
+      let (exchanged, original) = states[Int(id)].weakCompareExchange(
+        expected: word, desired: next & ~PageState.marked, ordering: .acquiring)
+      if exchanged { return page(id) }
+      word = original
+    }
+  }
+
+  static func pause(_ turns: inout Int) {
+    turns += 1
+    if turns & 63 == 0 { sched_yield() } else { lab_spin_hint() }
+  }
+
+  // MARK: Faults
+
+  /// Makes the page resident. Errors: `corruption`, `io`, `closed`.
+  @inline(never)
+  func fault(_ id: UInt32) throws(StorageError) {
+    guard isInRange(id) else { throw outOfRange(id) }
+    var turns = 0
+    while true {
+      let word = self.word(id)
+      if PageState.isReadable(word) { return }
+      if word & PageState.exclusive == 0 {
+        let (exchanged, _) = states[Int(id)].weakCompareExchange(
+          expected: word, desired: word | PageState.exclusive, ordering: .acquiring)
+        if exchanged { break }
+      }
+      BTreePageCache.pause(&turns)
+    }
+    misses.wrappingAdd(1, ordering: .relaxed)
+    reserveSlot(id)
+    do throws(StorageError) {
+      let page = self.page(id)
+      try file.readExactly(
+        into: UnsafeMutableRawBufferPointer(start: page.base, count: pageSize),
+        at: fileOffset(id))
+      if let problem = page.check(id) {
+        throw .corruption(problem, path: file.path, offset: fileOffset(id))
+      }
+    } catch {
+      giveUp(id)
+      throw error
+    }
+    var word = states[Int(id)].load(ordering: .relaxed)
+    while true {
+      let next = ((word & ~(PageState.exclusive | PageState.marked)) | PageState.resident)
+      let (exchanged, original) = states[Int(id)].weakCompareExchange(
+        expected: word, desired: next &+ PageState.versionUnit, ordering: .releasing)
+      if exchanged { return }
+      word = original
+    }
+  }
+
+  /// Undoes a load that failed; the slot is found again by the clock.
+  private func giveUp(_ id: UInt32) {
+    clockLock.withLock {
+      madvise(page(id).base, pageSize, Int32(MADV_DONTNEED))
+      for index in 0..<slotCount where slots[index] == id {
+        slots[index] = 0
+        freeSlots.append(index)
+        residentCount -= 1
+        break
+      }
+      states[Int(id)].bitwiseAnd(~PageState.exclusive, ordering: .releasing)
+    }
+  }
+
+  func outOfRange(_ id: UInt32) -> StorageError {
+    .corruption(
+      "a page refers to page \(id), which cannot be", path: file.path, offset: fileOffset(id))
+  }
+
+  /// Pins held on all pages: 0 when no operation runs and no cursor stands on a leaf.
+  var pinCount: Int {
+    clockLock.withLock {
+      (0..<slotCount).reduce(0) { $0 + Int(word(slots[$1]) & PageState.sharedMask) }
+    }
+  }
+
+  var residentBytes: Int { clockLock.withLock { residentCount } * pageSize }
+}

@@ -1,0 +1,210 @@
+import Glibc
+
+/// Thin pages: merged with a neighbour under the same parent, or given some of its cells.
+extension BTreeWriter {
+  /// Two neighbours under the parent at `level` of the path; `index` is the left one's.
+  private struct Neighbours {
+    let level: Int
+    let index: Int
+    let left: UInt32
+    let right: UInt32
+  }
+
+  /// Brings the mutable page at `level` of the path back to a decent fill.
+  func rebalance(_ level: Int) throws(StorageError) {
+    // What lies below on the path may be gone.
+    depth = level + 1
+    try makePathMutable()
+    let page = cache.page(path[level].id)
+    if level == 0 { return collapseRoot() }
+    if page.isLeaf && page.count == 0 { return try removeChild(level) }
+    let parent = cache.page(path[level - 1].id)
+    guard parent.count > 0 else { return }
+    let index = path[level - 1].index
+    let leftIndex = index < parent.count ? index : index - 1
+    let pair = Neighbours(
+      level: level - 1, index: leftIndex, left: parent.child(leftIndex),
+      right: parent.child(leftIndex + 1))
+    // A neighbour that cannot be read is left alone: `verify` names it.
+    guard (try? hold(pair.left)) != nil, (try? hold(pair.right)) != nil else { return }
+    if try !merge(pair) { try share(pair) }
+    if cache.page(path[level - 1].id).used < thinBytes { try rebalance(level - 1) }
+  }
+
+  /// A root branch without separators gives way to its only child.
+  private func collapseRoot() {
+    while root.height > 1 {
+      let id = root.id
+      let page = cache.page(id)
+      // Only the path's pages are held; deeper ones are looked at when they are roots.
+      guard id == path[0].id, page.isBranch, page.count == 0 else { return }
+      root.store(id: page.link, height: root.height - 1)
+      unlink(id, created: page.epoch)
+      return
+    }
+  }
+
+  /// The cells of both pages in order; between branches the parent's separator comes down.
+  private func joinedCells(_ pair: Neighbours) -> [BTreeCell] {
+    let left = cache.page(pair.left)
+    let right = cache.page(pair.right)
+    var cells: [BTreeCell] = []
+    cells.reserveCapacity(left.count + right.count + 1)
+    for index in 0..<left.count { cells.append(BTreeCell(left, index)) }
+    if left.isBranch {
+      var separator = BTreeCell(cache.page(path[pair.level].id), pair.index)
+      separator.child = right.link
+      cells.append(separator)
+    }
+    for index in 0..<right.count { cells.append(BTreeCell(right, index)) }
+    return cells
+  }
+
+  /// Joins the pair in the left page if it is not too full then. Returns whether it did.
+  private func merge(_ pair: Neighbours) throws(StorageError) -> Bool {
+    let cells = joinedCells(pair)
+    let isLeaf = cache.page(pair.left).isLeaf
+    let layout = CellLayout(cells, header: isLeaf ? 2 : 4, pageSize: pageSize)
+    guard layout.bytes(0, cells.count) <= pageSize - pageSize / 8 else { return false }
+    counters.merges &+= 1
+    let left = try mutableChild(pair.index, of: pair.level)
+    let page = cache.page(left)
+    let built = build(
+      cells[...], layout, kind: isLeaf ? .leaf : .branch, level: page.level, in: scratch)
+    if !isLeaf { built.link = page.link }
+    edit(left) { $0.takeContent(of: built) }
+    let parent = path[pair.level].id
+    let separator = cache.page(parent).slot(pair.index)
+    // A leaf's separator goes for good; a branch's came down with its chain.
+    let chain =
+      isLeaf && separator.keyContinues
+      ? ChainReference(cache.page(parent).branchPayload(separator)) : nil
+    edit(parent) { $0.removeCell(at: pair.index) }
+    unlink(pair.right, created: cache.page(pair.right).epoch)
+    if let chain { try freeChain(chain) }
+    path[pair.level].index = pair.index
+    path[pair.level + 1].id = left
+    return true
+  }
+
+  /// The child of a path page, held and mutable: copied if it is frozen.
+  private func mutableChild(_ index: Int, of level: Int) throws(StorageError) -> UInt32 {
+    let parent = path[level].id
+    let id = cache.page(parent).child(index)
+    let page = try hold(id)
+    if isMutable(page) { return id }
+    let copied = try copy(page)
+    edit(parent) { $0.setChild(index, copied) }
+    unlink(id, created: page.epoch)
+    return copied
+  }
+
+  /// Divides the pair's cells evenly, if the parent has room for the new separator.
+  private func share(_ pair: Neighbours) throws(StorageError) {
+    let cells = joinedCells(pair)
+    let isLeaf = cache.page(pair.left).isLeaf
+    let oldLeftCount = cache.page(pair.left).count
+    let layout = CellLayout(cells, header: isLeaf ? 2 : 4, pageSize: pageSize)
+    let middle =
+      isLeaf ? try layout.split(isAppend: false) : try layout.splitBranch(isAppend: false)
+    if middle == oldLeftCount { return }
+    let parent = cache.page(path[pair.level].id)
+    let oldSlot = parent.slot(pair.index)
+    // Chains of separators would have to move between levels: rare, and not worth it.
+    guard !oldSlot.keyContinues, isLeaf || !cells[middle].keyContinues else { return }
+    let separator =
+      isLeaf
+      ? try self.separator(between: cells[middle - 1], cells[middle]) : cells[middle].key
+    let prefix = parent.prefix
+    let need = 4 + separator.count - prefix.count
+    guard separator.count <= BTreePage.maximumInlineKey(pageSize),
+      separator.starts(with: prefix.rawBuffer), parent.free + parent.cellBytes(oldSlot) >= need
+    else { return }
+    try exchange(pair, cells, layout, middle, separator, growsLeft: middle > oldLeftCount)
+  }
+
+  private func exchange(
+    _ pair: Neighbours, _ cells: [BTreeCell], _ layout: CellLayout, _ middle: Int,
+    _ separator: [UInt8], growsLeft: Bool
+  ) throws(StorageError) {
+    let leftID = try mutableChild(pair.index, of: pair.level)
+    let rightID = try mutableChild(pair.index + 1, of: pair.level)
+    let left = cache.page(leftID)
+    let kind: BTreePage.Kind = left.isLeaf ? .leaf : .branch
+    let newLeft = build(cells[..<middle], layout, kind: kind, level: left.level, in: scratch)
+    let start = left.isLeaf ? middle : middle + 1
+    let newRight = build(
+      cells[start...], layout, kind: kind, level: left.level, in: otherScratch)
+    if kind == .branch {
+      newLeft.link = left.link
+      newRight.link = cells[middle].child
+    }
+    if growsLeft {
+      edit(leftID) { $0.takeContent(of: newLeft) }
+      replaceSeparator(pair, separator, child: rightID)
+      edit(rightID) { $0.takeContent(of: newRight) }
+    } else {
+      // The cells to move lie in the left page until it is trimmed, after this.
+      edit(rightID) { $0.takeContent(of: newRight) }
+      replaceSeparator(pair, separator, child: rightID)
+      edit(leftID) { $0.takeContent(of: newLeft) }
+    }
+    path[pair.level + 1].id = path[pair.level].index == pair.index ? leftID : rightID
+  }
+
+  private func replaceSeparator(_ pair: Neighbours, _ separator: [UInt8], child: UInt32) {
+    // Neither scratch page may be used here: they hold the pages to come.
+    let spare = UnsafeMutableRawPointer.allocate(byteCount: pageSize, alignment: 64)
+    defer { spare.deallocate() }
+    separator.withSlice { key in
+      edit(path[pair.level].id) { parent in
+        parent.removeCell(at: pair.index)
+        let suffix = key.dropFirst(parent.prefixLength)
+        if parent.gap < BTreePage.slotBytes + 4 + suffix.count {
+          parent.compactHeap(scratch: spare)
+        }
+        parent.insertBranchCell(
+          at: pair.index, suffix: suffix, info: UInt16(suffix.count), child: child,
+          payload: .empty)
+      }
+    }
+  }
+
+  /// Takes the page at `level` of the path, which has no entries or whose entries are being
+  /// deleted, out of its parent, and with it every parent that has no other child.
+  func removeChild(_ level: Int) throws(StorageError) {
+    let id = path[level].id
+    let page = try hold(id)
+    let parentID = path[level - 1].id
+    let parent = try hold(parentID)
+    if parent.count == 0 {
+      if level - 1 == 0 { return try becomeEmpty() }
+      try removeChild(level - 1)
+      return unlink(id, created: page.epoch)
+    }
+    let index = path[level - 1].index
+    let slot = max(0, index - 1)
+    let separator = parent.slot(slot)
+    let chain =
+      separator.keyContinues ? ChainReference(parent.branchPayload(separator)) : nil
+    edit(parentID) { parent in
+      if index == 0 { parent.link = parent.child(1) }
+      parent.removeCell(at: slot)
+    }
+    unlink(id, created: page.epoch)
+    if let chain { try freeChain(chain) }
+    if parent.used < thinBytes { try rebalance(level - 1) }
+  }
+
+  /// Nothing is left: an empty leaf becomes the root.
+  private func becomeEmpty() throws(StorageError) {
+    let oldRoot = path[0].id
+    let oldChild = path[1].id
+    let leaf = try makePage { page, id in
+      page.format(.leaf, level: 0, epoch: 0, id: id)
+    }
+    root.store(id: leaf, height: 1)
+    unlink(oldRoot, created: cache.page(oldRoot).epoch)
+    unlink(oldChild, created: cache.page(oldChild).epoch)
+  }
+}
