@@ -9,6 +9,7 @@ final class BTreeCheckpointer: @unchecked Sendable {
   private let root: BTreeRoot
   private let writer: BTreeWriter
   private let log: WriteAheadLog?
+  private let gate: BTreeGate
   private let clock: any LabClock
   private let events: (any EventSink)?
 
@@ -32,13 +33,14 @@ final class BTreeCheckpointer: @unchecked Sendable {
 
   init(
     cache: BTreePageCache, space: BTreeSpace, root: BTreeRoot, writer: BTreeWriter,
-    log: WriteAheadLog?, superblock: BTreeSuperblock, options: EngineOptions
+    log: WriteAheadLog?, gate: BTreeGate, superblock: BTreeSuperblock, options: EngineOptions
   ) {
     self.cache = cache
     self.space = space
     self.root = root
     self.writer = writer
     self.log = log
+    self.gate = gate
     self.superblock = superblock
     clock = options.clock
     events = options.events
@@ -48,22 +50,21 @@ final class BTreeCheckpointer: @unchecked Sendable {
   /// The newest durable superblock. REQUIRES: `running` is held.
   var current: BTreeSuperblock { superblock }
 
-  /// Runs one checkpoint. `freeze` runs its argument while no change of the tree is under
-  /// way, and hands it the log position that the tree contains. With `trims`, free pages at
-  /// the file's end go back to the file system.
+  /// Runs one checkpoint. With `trims`, free pages at the file's end go back to the file
+  /// system.
   ///
   /// Errors: `noSpace`, `io`, `corruption`: nothing is lost, and a later one may succeed.
-  func run(
-    trims: Bool, _ freeze: Freeze
-  ) throws(StorageError) {
-    try running.withLock { () throws(StorageError) in try runLocked(trims: trims, freeze) }
+  func run(trims: Bool) throws(StorageError) {
+    running.lock()
+    defer { running.unlock() }
+    try runLocked(trims: trims)
   }
 
   /// Runs a checkpoint that fell due. The writes that made it due are done, so a failure is
   /// an event and nobody's error; the next attempt waits for as much work again.
-  func runReporting(_ freeze: Freeze) {
+  func runReporting() {
     let start = clock.nanoseconds
-    do throws(StorageError) { try run(trims: false, freeze) } catch {
+    do throws(StorageError) { try run(trims: false) } catch {
       lastLSN.store(log?.end ?? 0, ordering: .relaxed)
       lastPagesMade.store(writer.counters.pagesMade, ordering: .relaxed)
       events?.record(
@@ -73,16 +74,14 @@ final class BTreeCheckpointer: @unchecked Sendable {
     }
   }
 
-  typealias Freeze = @Sendable ((LSN) throws(StorageError) -> Void) throws(StorageError) -> Void
-
   /// As `run`. REQUIRES: `running` is held.
-  func runLocked(trims: Bool, _ freeze: Freeze) throws(StorageError) {
+  func runLocked(trims: Bool) throws(StorageError) {
     let start = clock.nanoseconds
     var plan: BTreeSpace.CheckpointPlan?
     var next = superblock
     var made: UInt64 = 0
     var serial: UInt64 = 0
-    try freeze { (lsn) throws(StorageError) in
+    try gate.freeze { (lsn) throws(StorageError) in
       serial = writer.serial
       if serial == lastSerial && lsn == superblock.lsn && !isInDoubt && !trims { return }
       if trims { _ = space.trimTail() }
@@ -111,7 +110,7 @@ final class BTreeCheckpointer: @unchecked Sendable {
     space.completeCheckpoint(plan)
     // Old segments that cannot be removed now are released by the next checkpoint.
     try? log?.release(before: next.lsn)
-    if trims { try truncate(plan, freeze) }
+    if trims { try truncate(plan) }
     events?.record(
       Event(
         .checkpoint(pages: pages, logBytesReleased: released), start: start,
@@ -200,10 +199,8 @@ final class BTreeCheckpointer: @unchecked Sendable {
   }
 
   /// Gives the file's free tail back, unless a writer already uses it again.
-  private func truncate(
-    _ plan: BTreeSpace.CheckpointPlan, _ freeze: Freeze
-  ) throws(StorageError) {
-    try freeze { (_) throws(StorageError) in
+  private func truncate(_ plan: BTreeSpace.CheckpointPlan) throws(StorageError) {
+    try gate.freeze { (_) throws(StorageError) in
       let end = Int64(plan.pageCount) * Int64(cache.pageSize)
       guard space.counts.pages == plan.pageCount, try cache.file.size() > end else { return }
       try cache.writeLock.withLock { () throws(StorageError) in

@@ -5,7 +5,7 @@ extension BTreeEngine {
     try checkOpen()
     var result = EngineStatistics()
     result.record(counters)
-    let (entries, counts, userBytes, height) = applyLock.withLock {
+    let (entries, counts, userBytes, height) = gate.lock.withLock {
       (writer.entries, writer.counters, writer.counters.userBytes, root.height)
     }
     let pages = space.counts
@@ -43,4 +43,12 @@ extension BTreeEngine {
     }
     return result
   }
+}
+
+extension BTreeEngine {
+  /// The registry's entry, with the tuning by default.
+  public static let registryEntry = EngineRegistry.Entry(
+    name: engineName,
+    summary: "copy-on-write B-tree under a write-ahead log; snapshots and checkpoints in O(1)"
+  ) { (options) throws(StorageError) in try BTreeEngine.open(options) }
 }

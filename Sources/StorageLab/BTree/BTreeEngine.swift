@@ -33,12 +33,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
   let recovery: WriteAheadLog.Recovery
 
   let queue = CommitQueue()
-  /// Held while the tree changes, and to freeze it.
-  let applyLock = WaitableLock()
-  /// Position behind the last record that the tree contains. Guarded by `applyLock`.
-  var appliedLSN: LSN
-  /// Why the engine takes no more writes. Guarded by `applyLock`.
-  private var failure: StorageError?
+  let gate: BTreeGate
 
   let isClosed = Atomic<Bool>(false)
   let openSnapshots = Atomic<Int>(0)
@@ -73,11 +68,11 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     space = state.space
     root = state.root
     writer = state.writer
-    appliedLSN = state.lsn
+    gate = BTreeGate(appliedLSN: state.lsn)
     log = state.log
     recovery = state.recovery
     checkpointer = BTreeCheckpointer(
-      cache: cache, space: space, root: root, writer: writer, log: log,
+      cache: cache, space: space, root: root, writer: writer, log: log, gate: gate,
       superblock: state.superblock, options: opening.options)
     mustCheckpoint = state.mustCheckpoint
   }
@@ -88,7 +83,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     if options.isReadOnly { return }
     if mustCheckpoint { try runCheckpoint(trims: false) }
     if options.maintenance == .background {
-      let maintenance = try BTreeMaintenance(checkpointer: checkpointer, freeze: freezer())
+      let maintenance = try BTreeMaintenance(checkpointer)
       self.maintenance = maintenance
     }
   }
@@ -128,7 +123,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
   /// Freezes the newest state. Waits for changes in memory, never for the medium's sync.
   private func hold() -> BTreeSpace.Holder {
     openSnapshots.wrappingAdd(1, ordering: .relaxed)
-    return applyLock.withLock {
+    return gate.lock.withLock {
       space.freeze(
         root: root.id, height: root.height, entries: writer.entries, serial: writer.serial,
         isShared: true)
@@ -210,7 +205,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
       }
     }
     let end = try append(writes)
-    applyLock.lock()
+    gate.lock.lock()
     do throws(StorageError) {
       for write in writes {
         try write.forEachOperation { (operation) throws(StorageError) in
@@ -219,18 +214,18 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
       }
     } catch {
       refuseWrites(error)
-      applyLock.unlock()
+      gate.lock.unlock()
       throw error
     }
-    appliedLSN = end
-    applyLock.unlock()
+    gate.appliedLSN = end
+    gate.lock.unlock()
     try maintain(end)
   }
 
   /// Appends the group's records and does what the class promises; all or nothing.
   @inline(__always)
   private func append(_ writes: UnsafeBufferPointer<PendingWrite>) throws(StorageError) -> LSN {
-    guard let log else { return appliedLSN }
+    guard let log else { return gate.appliedLSN }
     let start = log.end
     var end = start
     do throws(StorageError) {
@@ -245,17 +240,16 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     return end
   }
 
-  /// A change failed half-way, after its record was logged: the newest tree may hold a part
-  /// of it. REQUIRES: `applyLock`.
+  /// REQUIRES: the gate's lock.
   private func refuseWrites(_ error: StorageError) {
-    if failure == nil { failure = error }
+    if gate.failure == nil { gate.failure = error }
     writer.releasePins()
   }
 
   /// Refuses what the tree could not take in after it was logged.
   @inline(__always)
   private func admit(_ writes: UnsafeBufferPointer<PendingWrite>) throws(StorageError) {
-    if failure != nil || cache.isChoked.load(ordering: .relaxed) { try checkHealth() }
+    if gate.failure != nil || cache.isChoked.load(ordering: .relaxed) { try checkHealth() }
     var bytes = 0
     for write in writes { bytes += write.encodedLength }
     if bytes > 1 << 16 || space.isNearlyFull { try checkRoom(bytes) }
@@ -263,7 +257,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
 
   @inline(never)
   private func checkHealth() throws(StorageError) {
-    if let failure {
+    if let failure = gate.failure {
       throw StorageError(
         .writesRefused, "an earlier write failed half-way (\(failure.message))",
         remedy: "Close the database and open it again: recovery finishes or undoes it",
@@ -301,22 +295,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
   }
 
   func runCheckpoint(trims: Bool) throws(StorageError) {
-    try checkpointer.run(trims: trims, freezer())
-  }
-
-  /// How a checkpoint stops changes for the moment in which it notes the root.
-  func freezer() -> BTreeCheckpointer.Freeze {
-    { [unowned self] (body) throws(StorageError) in
-      try applyLock.withLock { () throws(StorageError) in
-        if let failure {
-          throw StorageError(
-            .writesRefused,
-            "an earlier write failed half-way (\(failure.message)); no checkpoint is possible",
-            remedy: "Close the database and open it again", path: failure.path)
-        }
-        try body(appliedLSN)
-      }
-    }
+    try checkpointer.run(trims: trims)
   }
 
   /// Starts a checkpoint when one is due. The write is done, so a failure is an event and
@@ -334,7 +313,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
   @inline(never)
   private func startCheckpoint() {
     if let maintenance { return maintenance.request() }
-    checkpointer.runReporting(freezer())
+    checkpointer.runReporting()
   }
 
   public func settle() throws(StorageError) {
@@ -348,7 +327,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     maintenance = nil
     let result = Result { () throws(StorageError) in
       try queue.withExclusive { () throws(StorageError) in
-        if options.isReadOnly || failure != nil { return }
+        if options.isReadOnly || gate.failure != nil { return }
         try runCheckpoint(trims: true)
       }
     }

@@ -5,14 +5,10 @@ final class BTreeMaintenance: @unchecked Sendable {
   private var isBusy = false
   private var isStopping = false
   private let checkpointer: BTreeCheckpointer
-  private let freeze: BTreeCheckpointer.Freeze
   private var thread: LabThread?
 
-  init(
-    checkpointer: BTreeCheckpointer, freeze: @escaping BTreeCheckpointer.Freeze
-  ) throws(StorageError) {
+  init(_ checkpointer: BTreeCheckpointer) throws(StorageError) {
     self.checkpointer = checkpointer
-    self.freeze = freeze
     thread = try LabThread(name: "btree-checkpoint") { [unowned self] in self.loop() }
   }
 
@@ -47,7 +43,7 @@ final class BTreeMaintenance: @unchecked Sendable {
       isRequested = false
       isBusy = true
       lock.unlock()
-      checkpointer.runReporting(freeze)
+      checkpointer.runReporting()
       lock.lock()
       isBusy = false
       lock.wakeAll()

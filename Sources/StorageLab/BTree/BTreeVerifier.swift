@@ -184,7 +184,7 @@ extension BTreeEngine {
   public func verify() throws(StorageError) -> VerificationReport {
     try checkOpen()
     return checkpointer.running.withLock {
-      let (holder, accounts) = applyLock.withLock {
+      let (holder, accounts) = gate.lock.withLock {
         let holder = space.freeze(
           root: root.id, height: root.height, entries: writer.entries, serial: writer.serial,
           isShared: true)

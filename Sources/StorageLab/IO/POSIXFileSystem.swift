@@ -108,7 +108,10 @@ private final class POSIXFileLock: FileLock {
 
   func release() {
     let old = descriptor.exchange(-1, ordering: .acquiringAndReleasing)
-    if old >= 0 { close(old) }
+    if old < 0 { return }
+    // Closing is not enough: a process just forked shares the description until it execs.
+    _ = flock(old, LOCK_UN)
+    close(old)
   }
 
   deinit { release() }

@@ -13,7 +13,7 @@ struct TestEngine: Sendable, CustomTestStringConvertible {
   var testDescription: String { entry.name }
 
   /// Every engine that the shared tests run on. An engine's owner adds a line here.
-  static let all: [TestEngine] = [memory, lsm, sqlite]
+  static let all: [TestEngine] = [memory, btree, lsm, sqlite]
   static let persistent = all.filter { $0.entry.isPersistent }
 
   static let memory = TestEngine(entry: MemoryEngine.registryEntry)
@@ -48,6 +48,17 @@ struct TestEngine: Sendable, CustomTestStringConvertible {
       return try SQLiteEngine(options, tuning)
     },
     destructibleByPowerLoss: [.none, .process])
+
+  static let btree = TestEngine(
+    entry: .init(name: BTreeEngine.engineName, summary: "the B-tree, tuned small") {
+      (options) throws(StorageError) in
+      var tuning = BTreeTuning()
+      tuning.pageSize = 4096
+      tuning.checkpointLogBytes = 64 << 10
+      tuning.checkpointPageBytes = 512 << 10
+      tuning.maximumDatabaseBytes = 4 << 30
+      return try BTreeEngine.open(options, tuning)
+    })
 
   func runner(_ durability: Durability) -> ProgramRunner {
     var runner = ProgramRunner(entry)
