@@ -125,7 +125,7 @@ import Testing
     }
   }
 
-  @Test(arguments: 0..<24) func agreesWithTheModel(seed: Int) throws {
+  @Test(arguments: 0..<12) func agreesWithTheModel(seed: Int) throws {
     let directory = try TemporaryDirectory()
     let path = directory.file("db")
     var tuning = LSMTest.tinyTuning
@@ -136,7 +136,7 @@ import Testing
       random: SeededRandom(seed: UInt64(seed)), keySpace: seed % 5 == 0 ? 40 : 600,
       tree: try LSMEngine.open(options, tuning),
       model: try MemoryEngine.open(EngineOptions(path: "")))
-    for number in 0..<1200 {
+    for number in 0..<900 {
       try step(
         &program,
         reopen: { old in
