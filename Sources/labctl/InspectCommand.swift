@@ -89,6 +89,10 @@ struct EngineInspector {
     if engine == SQLiteEngine.engineName { return try sqlite(part) }
     switch part {
     case .log(let name): return try InspectWAL.segment(path(name), fileSystem, limit: limit)
+    case .table(let name) where engine == LSMEngine.engineName:
+      return try InspectLSM.table(path(name), fileSystem, limit: limit)
+    case .manifest(let name) where engine == LSMEngine.engineName:
+      return try InspectLSM.manifest(path(name), fileSystem, limit: limit)
     default: throw unsupported("that part of engine \(engine)")
     }
   }
@@ -103,6 +107,9 @@ struct EngineInspector {
       }
       defer { file.close() }
       dump.heading("\(name): \(size) bytes", depth: 1)
+    }
+    if engine == LSMEngine.engineName {
+      dump.lines += try InspectLSM.directory(directory, fileSystem, limit: limit).lines
     }
     if engine == SQLiteEngine.engineName {
       let database = try sqlite(.superblock)
