@@ -11,7 +11,7 @@ import Testing
 @Suite(.enabled(if: ProcessInfo.processInfo.environment["STORAGELAB_MEASURE"] != nil))
 struct SQLiteFileSystemCost {
   typealias Tune = (inout EngineOptions, inout SQLiteOptions) -> Void
-  static let records = 200_000
+  static let records = 100_000
   static let rounds = 5
   static let workloads = [
     "fillseq", "fillrandom", "overwrite", "readrandom", "readcold", "readseq", "seek+10",
