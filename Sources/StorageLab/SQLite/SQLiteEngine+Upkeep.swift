@@ -28,39 +28,48 @@ extension SQLiteEngine {
   }
 
   /// With the classes `none` and `process` SQLite runs without syncs, and a power loss while
-  /// it copies the log back may leave a torn database. What was made durable once must survive
-  /// what is written after it, so the first call of `sync`, `checkpoint`, `compact` or `close`
-  /// changes `synchronous` from OFF to NORMAL.
+  /// it copies the log back may leave a torn database. What was synced once must survive what
+  /// is written after it, so the first call changes `synchronous` from OFF to NORMAL.
   public func sync() throws(StorageError) {
     if options.isReadOnly { return }
-    try withWriter { (writer) throws(StorageError) in try makeDurable(writer) }
+    try withWriter { (writer) throws(StorageError) in
+      try makeDurable(writer)
+      if synchronous == .off {
+        try setSynchronous(.normal)
+        synchronous = .normal
+      }
+    }
   }
 
+  private func setSynchronous(_ value: SQLiteSynchronous) throws(StorageError) {
+    try writer.execute("PRAGMA synchronous=\(value.rawValue)")
+    vfs?.syncsLogTruncation.store(value != .off, ordering: .relaxed)
+  }
+
+  /// Makes what is there now survive power loss.
   private func makeDurable(_ writer: SQLiteConnection) throws(StorageError) {
-    if synchronous == .off {
-      // What was copied back without syncs so far.
-      try writer.databaseFile?.sync()
-      try writer.execute("PRAGMA synchronous=NORMAL")
-      synchronous = .normal
-      vfs?.syncsLogTruncation.store(true, ordering: .relaxed)
-    }
     if syncTimer?.hasFailed == true {
       // The log may have lost what was written to it: the database file must get it all.
       _ = try writer.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
       syncTimer?.clearFailure()
-    } else if synchronous == .normal {
-      try writer.logFile?.sync()
+      return
     }
+    // Without syncs, copying back has left the database file unsynced as well.
+    if synchronous == .off { try writer.databaseFile?.sync() }
+    if synchronous != .full { try writer.logFile?.sync() }
   }
 
-  /// Empties the log. While a snapshot or cursor is open SQLite can only copy back what that
-  /// does not need; the rest stays in the log, durable, and this is no error.
+  /// Empties the log; what is there now survives power loss. While a snapshot or cursor is
+  /// open SQLite can only copy back what that does not need; the rest stays in the log, durable,
+  /// and this is no error.
   public func checkpoint() throws(StorageError) {
     try withWriter { (writer) throws(StorageError) in try emptyLog(writer) }
   }
 
   private func emptyLog(_ writer: SQLiteConnection) throws(StorageError) {
     try makeDurable(writer)
+    if synchronous == .off { try setSynchronous(.normal) }
+    defer { if synchronous == .off { try? setSynchronous(.off) } }
     do throws(StorageError) { _ = try writer.checkpoint(SQLITE_CHECKPOINT_TRUNCATE) } catch {
       if error.code != .locked { throw error }
     }
