@@ -60,6 +60,7 @@ extension LSMTree {
     lock.withLock {
       if let index = state.runningJobs.firstIndex(of: job) { state.runningJobs.remove(at: index) }
       state.compactionFailure = failure
+      state.compactionFailuresInARow = failure == nil ? 0 : state.compactionFailuresInARow + 1
       if failure != nil { state.statistics.failures += 1 }
       lock.wakeAll()
     }
@@ -142,8 +143,10 @@ extension LSMTree {
     }
   }
 
-  /// How long a failed task waits before it tries again unasked.
+  /// How long a failed task waits before it tries again unasked; a compaction that goes on
+  /// failing, over a damaged table perhaps, twice as long each time.
   private static let retryNanoseconds: UInt64 = 200_000_000
+  private static let maximumDoublings = 7
 
   private func flushLoop() {
     while true {
@@ -174,16 +177,17 @@ extension LSMTree {
         lock.wait()
         claimed = claimJob()
       }
-      let failed = state.compactionFailure != nil
+      let failures = state.compactionFailuresInARow
       lock.unlock()
       guard let claimed else { return }
-      if failed { waitBeforeRetry() }
+      if failures > 0 { waitBeforeRetry(failures) }
       try? run(claimed.job, claimed.version, claimed.snapshots)
     }
   }
 
-  private func waitBeforeRetry() {
-    let deadline = options.clock.nanoseconds + LSMTree.retryNanoseconds
+  private func waitBeforeRetry(_ failures: Int) {
+    let delay = LSMTree.retryNanoseconds << UInt64(min(failures - 1, LSMTree.maximumDoublings))
+    let deadline = options.clock.nanoseconds + delay
     lock.lock()
     defer { lock.unlock() }
     while !state.isStopping && options.clock.nanoseconds < deadline {

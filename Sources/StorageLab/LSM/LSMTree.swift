@@ -54,6 +54,7 @@ final class LSMTree: @unchecked Sendable {
     /// The last flush or compaction failed with this; cleared by success.
     var flushFailure: StorageError?
     var compactionFailure: StorageError?
+    var compactionFailuresInARow = 0
     /// Somebody wants a failed flush tried again now.
     var isRetryWanted = false
     /// Flushes tried so far: tells a waiter that one ended.

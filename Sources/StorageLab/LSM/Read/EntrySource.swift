@@ -1,4 +1,5 @@
-/// Where a source stands: plain memory that the merge reads without asking the source.
+/// Where a source stands: plain memory that the merge reads, and within a block moves, without
+/// asking the source.
 struct SourceHead {
   var isValid = false
   var key = ByteSlice.empty
@@ -7,15 +8,81 @@ struct SourceHead {
   var tag: UInt64 = 0
   var value = ByteSlice.empty
 
-  /// Whether this entry sorts before `other`: key ascending, then newest first.
+  /// The data block that the source is in, and the offsets of the current entry and of the one
+  /// after it. A source without blocks leaves it empty: then nothing follows in it.
+  var block = DataBlock.none
+  var offset = 0
+  var nextOffset = 0
+  /// Where a block's keys are put together.
+  private var keyBuffer = UnsafeMutableRawPointer.allocate(byteCount: 256, alignment: 16)
+  private var keyCapacity = 256
+
+  typealias Pointer = UnsafeMutablePointer<SourceHead>
+
+  /// Heads in memory of their own; `free` gives it back.
+  static func allocate(_ count: Int) -> Pointer {
+    let heads = Pointer.allocate(capacity: max(1, count))
+    for index in 0..<count { (heads + index).initialize(to: SourceHead()) }
+    return heads
+  }
+
+  static func free(_ heads: Pointer, _ count: Int) {
+    for index in 0..<count { heads[index].keyBuffer.deallocate() }
+    heads.deallocate()
+  }
+
+  /// Whether the left entry sorts before the right one: key ascending, then newest first.
   @inline(__always)
-  static func isBefore(
-    _ left: UnsafeMutablePointer<SourceHead>, _ right: UnsafeMutablePointer<SourceHead>
-  ) -> Bool {
+  static func isBefore(_ left: Pointer, _ right: Pointer) -> Bool {
     if left.pointee.word != right.pointee.word { return left.pointee.word < right.pointee.word }
     let order = left.pointee.key.compare(right.pointee.key)
     if order != 0 { return order < 0 }
     return left.pointee.tag > right.pointee.tag
+  }
+
+  /// Whether the block goes on behind the current entry.
+  @inline(__always)
+  static func hasNextInBlock(_ head: Pointer) -> Bool {
+    head.pointee.nextOffset < head.pointee.block.entriesEnd
+  }
+
+  /// Stands on the block's entry at `offset`. REQUIRES: the last entry decoded is the one
+  /// before it, or the entry is a restart.
+  @inline(__always)
+  static func decode(_ head: Pointer, _ offset: Int) {
+    let block = head.pointee.block
+    let entry = block.entry(at: offset)
+    let count = entry.shared &+ entry.unshared
+    if count > head.pointee.keyCapacity { growKey(head, count) }
+    let key = head.pointee.keyBuffer
+    (key + entry.shared).copyMemory(
+      from: block.base + entry.keyOffset, byteCount: entry.unshared)
+    let slice = ByteSlice(base: key, count: count)
+    head.pointee.offset = offset
+    head.pointee.nextOffset = entry.end
+    head.pointee.isValid = true
+    head.pointee.key = slice
+    head.pointee.word = slice.wideHead
+    head.pointee.tag = entry.tag
+    head.pointee.value = block.value(entry)
+  }
+
+  @inline(never)
+  private static func growKey(_ head: Pointer, _ count: Int) {
+    let capacity = max(count, 2 * head.pointee.keyCapacity)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
+    memory.copyMemory(from: head.pointee.keyBuffer, byteCount: head.pointee.keyCapacity)
+    head.pointee.keyBuffer.deallocate()
+    head.pointee.keyBuffer = memory
+    head.pointee.keyCapacity = capacity
+  }
+
+  /// In no block, on no entry.
+  static func leave(_ head: Pointer) {
+    head.pointee.isValid = false
+    head.pointee.block = .none
+    head.pointee.offset = 0
+    head.pointee.nextOffset = 0
   }
 }
 
@@ -23,9 +90,9 @@ struct SourceHead {
 ///
 /// The position's key and value are at `head`, valid until the source moves.
 class EntrySource {
-  final let head: UnsafeMutablePointer<SourceHead>
+  final let head: SourceHead.Pointer
 
-  init(head: UnsafeMutablePointer<SourceHead>) { self.head = head }
+  init(head: SourceHead.Pointer) { self.head = head }
 
   func seekToFirst() throws(StorageError) {}
   func seekToLast() throws(StorageError) {}
@@ -45,7 +112,7 @@ final class MemtableSource: EntrySource {
   private let list: SkipList
   private var node: SkipList.Node?
 
-  init(_ memtable: Memtable, head: UnsafeMutablePointer<SourceHead>) {
+  init(_ memtable: Memtable, head: SourceHead.Pointer) {
     self.memtable = memtable
     list = memtable.list
     super.init(head: head)

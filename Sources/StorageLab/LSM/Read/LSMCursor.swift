@@ -1,9 +1,22 @@
+import Synchronization
+
 /// A cursor over one moment of the tree: merges the view's sources, of each key takes the
 /// newest version visible at the cursor's sequence, and leaves out what is deleted.
 final class LSMCursor: Cursor {
-  private enum Direction {
-    case forward
-    case backward
+  /// What every step touches: plain memory, so that no access is checked.
+  private struct State: ~Copyable {
+    var isValid = false
+    var isForward = true
+    /// Forward: the merge stands on the entry and these point to it. Backward: the merge has
+    /// moved past it, and they point to copies.
+    var key = ByteSlice.empty
+    var value = ByteSlice.empty
+    /// The key that forward steps skip the rest of; backward the current entry's copy.
+    var savedKey = OutputBuffer(capacity: 64)
+    var savedValue = OutputBuffer(capacity: 64)
+    /// Copies of the range's bounds.
+    var lower: OutputBuffer?
+    var upper: OutputBuffer?
   }
 
   private let view: ReadView
@@ -14,20 +27,12 @@ final class LSMCursor: Cursor {
   private let tree: LSMTree
   /// An engine that is let go of would stop under the cursor.
   private let engine: LSMEngine
-  private var isClosed = false
-  private var direction = Direction.forward
+  private let state: UnsafeMutablePointer<State>
+  private let isClosed = Atomic<Bool>(false)
 
-  private(set) var isValid = false
-  /// Forward: the merge stands on the entry and these point to it. Backward: the merge has
-  /// moved past it, and they point to copies.
-  private(set) var key = ByteSlice.empty
-  private(set) var value = ByteSlice.empty
-
-  /// The key that forward steps skip the rest of; backward the current entry's copy.
-  private var savedKey = OutputBuffer(capacity: 64)
-  private var savedValue = OutputBuffer(capacity: 64)
-  private let upperBound: OutputBuffer?
-  private let lowerBound: OutputBuffer?
+  var isValid: Bool { state.pointee.isValid }
+  var key: ByteSlice { state.pointee.key }
+  var value: ByteSlice { state.pointee.value }
 
   init(
     tree: LSMTree, engine: LSMEngine, _ view: ReadView, tombstones: [MemtableTombstones],
@@ -40,16 +45,21 @@ final class LSMCursor: Cursor {
     self.engine = engine
     merging = view.source(range)
     cover = TombstoneCover(tombstones, view.version, sequence: sequence)
-    upperBound = range.upper.map(LSMCursor.copy)
-    lowerBound = range.lower.map(LSMCursor.copy)
+    state = .allocate(capacity: 1)
+    state.initialize(to: State())
+    if let lower = range.lower { state.pointee.lower = LSMCursor.copy(lower) }
+    if let upper = range.upper { state.pointee.upper = LSMCursor.copy(upper) }
   }
 
-  deinit { close() }
+  deinit {
+    close()
+    state.deinitialize(count: 1)
+    state.deallocate()
+  }
 
   func close() {
-    if isClosed { return }
-    isClosed = true
-    isValid = false
+    if isClosed.exchange(true, ordering: .acquiringAndReleasing) { return }
+    state.pointee.isValid = false
     tree.lock.withLock { tree.state.openReaders -= 1 }
   }
 
@@ -59,9 +69,10 @@ final class LSMCursor: Cursor {
     return buffer
   }
 
+  @inline(__always)
   private func checkOpen() throws(StorageError) {
-    if isClosed || tree.isClosed.load(ordering: .relaxed) {
-      isValid = false
+    if isClosed.load(ordering: .relaxed) || tree.isClosed.load(ordering: .relaxed) {
+      state.pointee.isValid = false
       throw .closed("the cursor")
     }
   }
@@ -73,8 +84,8 @@ final class LSMCursor: Cursor {
     if let lower = range.lower {
       try lower.withSlice { (lower) throws(StorageError) in try seekForward(lower) }
     } else {
-      isValid = false
-      direction = .forward
+      state.pointee.isValid = false
+      state.pointee.isForward = true
       try merging.seekToFirst()
       try settleForward(skippingSaved: false)
     }
@@ -85,8 +96,8 @@ final class LSMCursor: Cursor {
     if let upper = range.upper {
       try upper.withSlice { (upper) throws(StorageError) in try seekBackward(before: upper) }
     } else {
-      isValid = false
-      direction = .backward
+      state.pointee.isValid = false
+      state.pointee.isForward = false
       try merging.seekToLast()
       try settleBackward()
     }
@@ -98,7 +109,9 @@ final class LSMCursor: Cursor {
       if let lower = range.lower, lower.withSlice({ key.compare($0) < 0 }) {
         try seekToFirst()
       } else {
-        try seekForward(key)
+        // A copy: the key may be this cursor's own, which moving overwrites.
+        state.pointee.savedKey.assign(key)
+        try seekForward(state.pointee.savedKey.slice)
       }
     }
   }
@@ -118,15 +131,15 @@ final class LSMCursor: Cursor {
   }
 
   private func seekForward(_ key: ByteSlice) throws(StorageError) {
-    isValid = false
-    direction = .forward
+    state.pointee.isValid = false
+    state.pointee.isForward = true
     try merging.seek(key, EntryTag.newest(at: sequence))
     try settleForward(skippingSaved: false)
   }
 
   private func seekBackward(before key: ByteSlice) throws(StorageError) {
-    isValid = false
-    direction = .backward
+    state.pointee.isValid = false
+    state.pointee.isForward = false
     try merging.seek(before: key)
     try settleBackward()
   }
@@ -136,17 +149,15 @@ final class LSMCursor: Cursor {
   func next() throws(StorageError) {
     try checkOpen()
     guard isValid else { return }
-    if direction == .backward {
+    if !state.pointee.isForward {
       // The merge stands before the current key: begin again behind it.
-      isValid = false
-      direction = .forward
-      try savedKeyCopy().withSlice { (key) throws(StorageError) in
-        try merging.seek(key, EntryTag.newest(at: sequence))
-      }
+      state.pointee.isValid = false
+      state.pointee.isForward = true
+      try merging.seek(state.pointee.savedKey.slice, EntryTag.newest(at: sequence))
       return try settleForward(skippingSaved: true)
     }
-    savedKey.assign(key)
-    isValid = false
+    state.pointee.savedKey.assign(key)
+    state.pointee.isValid = false
     try merging.next()
     try settleForward(skippingSaved: true)
   }
@@ -154,15 +165,13 @@ final class LSMCursor: Cursor {
   func previous() throws(StorageError) {
     try checkOpen()
     guard isValid else { return }
-    if direction == .forward {
+    if state.pointee.isForward {
       let current = key.array
       return try current.withSlice { (key) throws(StorageError) in try seekBackward(before: key) }
     }
-    isValid = false
+    state.pointee.isValid = false
     try settleBackward()
   }
-
-  private func savedKeyCopy() -> [UInt8] { savedKey.slice.array }
 
   /// From the merge's position on, the first entry to show. `skippingSaved`: versions of
   /// `savedKey` are done with.
@@ -171,19 +180,19 @@ final class LSMCursor: Cursor {
     while merging.isValid {
       let top = merging.top
       if EntryTag.sequence(top.pointee.tag) > sequence
-        || (isSkipping && top.pointee.key == savedKey.slice)
+        || (isSkipping && top.pointee.key == state.pointee.savedKey.slice)
       {
         try merging.next()
         continue
       }
       if isPastUpper(top.pointee.key) { return }
       if try isShown(top) {
-        key = top.pointee.key
-        value = top.pointee.value
-        isValid = true
+        state.pointee.key = top.pointee.key
+        state.pointee.value = top.pointee.value
+        state.pointee.isValid = true
         return
       }
-      savedKey.assign(top.pointee.key)
+      state.pointee.savedKey.assign(top.pointee.key)
       isSkipping = true
       try merging.next()
     }
@@ -191,7 +200,7 @@ final class LSMCursor: Cursor {
 
   @inline(__always)
   private func isPastUpper(_ key: ByteSlice) -> Bool {
-    switch upperBound {
+    switch state.pointee.upper {
     case .none: false
     case .some(let bound): key.compare(bound.slice) >= 0
     }
@@ -199,14 +208,14 @@ final class LSMCursor: Cursor {
 
   @inline(__always)
   private func isBelowLower(_ key: ByteSlice) -> Bool {
-    switch lowerBound {
+    switch state.pointee.lower {
     case .none: false
     case .some(let bound): key.compare(bound.slice) < 0
     }
   }
 
   @inline(__always)
-  private func isShown(_ head: UnsafeMutablePointer<SourceHead>) throws(StorageError) -> Bool {
+  private func isShown(_ head: SourceHead.Pointer) throws(StorageError) -> Bool {
     if !EntryTag.isPut(head.pointee.tag) { return false }
     guard let cover else { return true }
     return try cover.covering(head.pointee.key) <= EntryTag.sequence(head.pointee.tag)
@@ -216,21 +225,21 @@ final class LSMCursor: Cursor {
   /// so the last visible one of a key is the one; the merge ends before the key.
   private func settleBackward() throws(StorageError) {
     while merging.isValid {
-      savedKey.assign(merging.top.pointee.key)
-      if isBelowLower(savedKey.slice) { return }
+      state.pointee.savedKey.assign(merging.top.pointee.key)
+      if isBelowLower(state.pointee.savedKey.slice) { return }
       var found = false
-      while merging.isValid, merging.top.pointee.key == savedKey.slice {
+      while merging.isValid, merging.top.pointee.key == state.pointee.savedKey.slice {
         let top = merging.top
         if EntryTag.sequence(top.pointee.tag) <= sequence {
           found = try isShown(top)
-          if found { savedValue.assign(top.pointee.value) }
+          if found { state.pointee.savedValue.assign(top.pointee.value) }
         }
         try merging.previous()
       }
       if found {
-        key = savedKey.slice
-        value = savedValue.slice
-        isValid = true
+        state.pointee.key = state.pointee.savedKey.slice
+        state.pointee.value = state.pointee.savedValue.slice
+        state.pointee.isValid = true
         return
       }
     }

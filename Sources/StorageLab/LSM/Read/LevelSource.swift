@@ -8,7 +8,7 @@ final class LevelSource: EntrySource {
   private var current: TableSource?
 
   /// `level` outlives the source: whoever holds the source holds the version.
-  init(_ level: LSMLevel, head: UnsafeMutablePointer<SourceHead>, isStreaming: Bool) {
+  init(_ level: LSMLevel, head: SourceHead.Pointer, isStreaming: Bool) {
     self.level = level
     tables = level.tables
     self.isStreaming = isStreaming

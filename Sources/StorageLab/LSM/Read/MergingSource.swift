@@ -3,9 +3,11 @@
 /// source stays in front. One thread at a time.
 final class MergingSource {
   /// One head per source; each source writes its own.
-  let heads: UnsafeMutablePointer<SourceHead>
+  let heads: SourceHead.Pointer
   private let capacity: Int
-  private(set) var sources: [EntrySource] = []
+  private var sources: [EntrySource] = []
+  /// The sources again, without reference counting.
+  private let unmanaged: UnsafeMutablePointer<Unmanaged<EntrySource>>
   /// Sources that stand on an entry, the foremost first.
   private let heap: UnsafeMutablePointer<Int32>
   private let state: UnsafeMutablePointer<State>
@@ -17,8 +19,8 @@ final class MergingSource {
 
   init(capacity: Int) {
     self.capacity = max(1, capacity)
-    heads = .allocate(capacity: self.capacity)
-    heads.initialize(repeating: SourceHead(), count: self.capacity)
+    heads = SourceHead.allocate(self.capacity)
+    unmanaged = .allocate(capacity: self.capacity)
     heap = .allocate(capacity: self.capacity)
     heap.initialize(repeating: 0, count: self.capacity)
     state = .allocate(capacity: 1)
@@ -27,14 +29,17 @@ final class MergingSource {
 
   deinit {
     sources.removeAll()
-    heads.deallocate()
+    unmanaged.deallocate()
+    SourceHead.free(heads, capacity)
     heap.deallocate()
     state.deallocate()
   }
 
   /// Adds a source made by `make` around its head. REQUIRES: fewer than `capacity` so far.
-  func add(_ make: (UnsafeMutablePointer<SourceHead>) -> EntrySource) {
-    sources.append(make(heads + sources.count))
+  func add(_ make: (SourceHead.Pointer) -> EntrySource) {
+    let source = make(heads + sources.count)
+    (unmanaged + sources.count).initialize(to: .passUnretained(source))
+    sources.append(source)
   }
 
   @inline(__always)
@@ -42,10 +47,7 @@ final class MergingSource {
 
   /// The foremost entry. REQUIRES: `isValid`.
   @inline(__always)
-  var top: UnsafeMutablePointer<SourceHead> { heads + Int(heap[0]) }
-
-  @inline(__always)
-  var topIndex: Int { Int(heap[0]) }
+  var top: SourceHead.Pointer { heads + Int(heap[0]) }
 
   func seekToFirst() throws(StorageError) {
     for source in sources { try source.seekToFirst() }
@@ -71,12 +73,14 @@ final class MergingSource {
   @inline(__always)
   func next() throws(StorageError) {
     let index = Int(heap[0])
-    try sources[index].next()
-    if heads[index].isValid {
-      if state.pointee.heapCount > 1 { siftForward(0) }
+    let head = heads + index
+    if SourceHead.hasNextInBlock(head) {
+      SourceHead.decode(head, head.pointee.nextOffset)
     } else {
-      removeTop()
+      try unmanaged[index].borrowed { (source) throws(StorageError) in try source.next() }
+      if !head.pointee.isValid { return removeTop() }
     }
+    if state.pointee.heapCount > 1 { siftForward(0) }
   }
 
   /// REQUIRES: `isValid`, and the last move was backward.
@@ -88,13 +92,6 @@ final class MergingSource {
     } else {
       removeTop()
     }
-  }
-
-  /// Moves one source to the first entry at or after (key, tag) and restores the order.
-  /// REQUIRES: forward.
-  func advance(_ index: Int, to key: ByteSlice, _ tag: UInt64) throws(StorageError) {
-    try sources[index].seek(key, tag)
-    build(isForward: true)
   }
 
   private func build(isForward: Bool) {
@@ -131,7 +128,7 @@ final class MergingSource {
   @inline(__always)
   private func sift(
     _ start: Int,
-    _ isBefore: (UnsafeMutablePointer<SourceHead>, UnsafeMutablePointer<SourceHead>) -> Bool
+    _ isBefore: (SourceHead.Pointer, SourceHead.Pointer) -> Bool
   ) {
     let count = state.pointee.heapCount
     var parent = start

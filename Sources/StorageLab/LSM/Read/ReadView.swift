@@ -129,9 +129,8 @@ final class ReadView: @unchecked Sendable {
   ) throws(StorageError) -> Lookup {
     let covering = reader.tombstones.covering(key, at: EntryTag.sequence(tag))
     if covering == 0 { return try reader.find(key, hash: hash, tag: tag, body) }
-    let head = UnsafeMutablePointer<SourceHead>.allocate(capacity: 1)
-    defer { head.deallocate() }
-    head.initialize(to: SourceHead())
+    let head = SourceHead.allocate(1)
+    defer { SourceHead.free(head, 1) }
     let source = TableSource(reader, head: head, isStreaming: false)
     try source.seek(key, tag)
     guard head.pointee.isValid, head.pointee.key == key,

@@ -83,7 +83,16 @@ struct DataBlock {
     @inline(__always) var end: Int { keyOffset &+ unshared &+ valueCount }
   }
 
-  /// REQUIRES: `payload` passed `validate`.
+  /// A block of no entries, for who stands in none.
+  static var none: DataBlock { DataBlock() }
+
+  private init() {
+    base = ByteSlice.empty.base
+    entriesEnd = 0
+    restartCount = 0
+  }
+
+  /// REQUIRES: `flaw` found none in `payload`.
   @inline(__always)
   init(_ payload: ByteSlice) {
     base = payload.base
