@@ -87,6 +87,7 @@ struct EngineInspector {
   func dump(_ part: InspectCommand.Part) throws(StorageError) -> AnnotatedDump {
     if case .overview = part { return try overview() }
     if engine == SQLiteEngine.engineName { return try sqlite(part) }
+    if engine == BTreeEngine.engineName, let dump = try btree(part) { return dump }
     switch part {
     case .log(let name): return try InspectWAL.segment(path(name), fileSystem, limit: limit)
     case .table(let name) where engine == LSMEngine.engineName:
@@ -115,7 +116,22 @@ struct EngineInspector {
       let database = try sqlite(.superblock)
       dump.lines += database.lines
     }
+    if engine == BTreeEngine.engineName {
+      let pages = path(BTreeEngine.pagesName)
+      dump.lines += try InspectBTree.summary(pages, fileSystem, limit: limit).lines
+    }
     return dump
+  }
+
+  /// A part of a B-tree's file of pages; nil for parts that lie elsewhere.
+  private func btree(_ part: InspectCommand.Part) throws(StorageError) -> AnnotatedDump? {
+    let file = path(BTreeEngine.pagesName)
+    switch part {
+    case .superblock: return try InspectBTree.superblocks(file, fileSystem)
+    case .page(let number):
+      return try InspectBTree.page(number, of: file, fileSystem, limit: limit)
+    case .overview, .table, .manifest, .log: return nil
+    }
   }
 
   private func sqlite(_ part: InspectCommand.Part) throws(StorageError) -> AnnotatedDump {

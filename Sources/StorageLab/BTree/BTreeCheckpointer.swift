@@ -50,14 +50,14 @@ final class BTreeCheckpointer: @unchecked Sendable {
   /// The newest durable superblock. REQUIRES: `running` is held.
   var current: BTreeSuperblock { superblock }
 
-  /// Runs one checkpoint. With `trims`, free pages at the file's end go back to the file
-  /// system.
+  /// Runs one checkpoint, unless nothing changed since the last and it is not `forced`. With
+  /// `trims`, free pages at the file's end go back to the file system.
   ///
   /// Errors: `noSpace`, `io`, `corruption`: nothing is lost, and a later one may succeed.
-  func run(trims: Bool) throws(StorageError) {
+  func run(trims: Bool, forced: Bool = false) throws(StorageError) {
     running.lock()
     defer { running.unlock() }
-    try runLocked(trims: trims)
+    try runLocked(trims: trims, forced: forced)
   }
 
   /// Runs a checkpoint that fell due. The writes that made it due are done, so a failure is
@@ -75,7 +75,7 @@ final class BTreeCheckpointer: @unchecked Sendable {
   }
 
   /// As `run`. REQUIRES: `running` is held.
-  func runLocked(trims: Bool) throws(StorageError) {
+  func runLocked(trims: Bool, forced: Bool = false) throws(StorageError) {
     let start = clock.nanoseconds
     var plan: BTreeSpace.CheckpointPlan?
     var next = superblock
@@ -83,7 +83,8 @@ final class BTreeCheckpointer: @unchecked Sendable {
     var serial: UInt64 = 0
     try gate.freeze { (lsn) throws(StorageError) in
       serial = writer.serial
-      if serial == lastSerial && lsn == superblock.lsn && !isInDoubt && !trims { return }
+      let isChanged = serial != lastSerial || lsn != superblock.lsn || isInDoubt
+      if !isChanged && !trims && !forced { return }
       if trims { _ = space.trimTail() }
       next.root = root.id
       next.height = UInt32(root.height)

@@ -1,6 +1,4 @@
 extension BTreeEngine {
-  public func compact() throws(StorageError) { try checkpoint() }
-
   public func statistics() throws(StorageError) -> EngineStatistics {
     try checkOpen()
     var result = EngineStatistics()

@@ -16,7 +16,8 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
   public static let engineName = "btree"
   /// Version of the directory's format.
   public static let formatVersion: UInt32 = 1
-  static let pagesName = "data.pages"
+  /// The file of pages in the engine's directory.
+  public static let pagesName = "data.pages"
 
   public let options: EngineOptions
   public let tuning: BTreeTuning
@@ -81,7 +82,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
 
   private func finishOpening() throws(StorageError) {
     if options.isReadOnly { return }
-    if mustCheckpoint { try runCheckpoint(trims: false) }
+    if mustCheckpoint { try checkpointer.run(trims: false, forced: true) }
     if options.maintenance == .background {
       let maintenance = try BTreeMaintenance(checkpointer)
       self.maintenance = maintenance
@@ -182,7 +183,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     }
   }
 
-  private func checkWritable() throws(StorageError) {
+  func checkWritable() throws(StorageError) {
     try checkOpen()
     if options.isReadOnly {
       throw StorageError(.readOnly, "the database is open read-only", path: options.path)
