@@ -48,7 +48,7 @@ public final class WaitableLock: @unchecked Sendable {
   public func wait(nanoseconds: UInt64) -> Bool {
     var deadline = timespec()
     clock_gettime(CLOCK_MONOTONIC, &deadline)
-    let total = UInt64(deadline.tv_nsec) + nanoseconds
+    let total = UInt64(deadline.tv_nsec) + min(nanoseconds, UInt64.max / 2)
     deadline.tv_sec += Int(total / 1_000_000_000)
     deadline.tv_nsec = Int(total % 1_000_000_000)
     return pthread_cond_timedwait(condition, mutex, &deadline) == 0
@@ -58,7 +58,8 @@ public final class WaitableLock: @unchecked Sendable {
   public func wakeOne() { pthread_cond_signal(condition) }
 }
 
-/// One operating-system thread that runs a closure. `join` must be called before release.
+/// One operating-system thread that runs a closure. Joined by `join`, or left to end by
+/// itself on release.
 public final class LabThread: @unchecked Sendable {
   private final class Start {
     let name: String
@@ -91,16 +92,61 @@ public final class LabThread: @unchecked Sendable {
     }
   }
 
-  /// Waits until the closure has returned. Calling it again does nothing.
+  deinit { if !isJoined { pthread_detach(handle) } }
+
+  /// Waits until the closure has returned; called by the closure itself, it returns at once.
+  /// Calling it again does nothing. One caller at a time.
   public func join() {
     if isJoined { return }
     isJoined = true
-    pthread_join(handle, nil)
+    if pthread_equal(pthread_self(), handle) != 0 {
+      pthread_detach(handle)
+    } else {
+      pthread_join(handle, nil)
+    }
   }
 
   public static func sleep(nanoseconds: UInt64) {
     var request = timespec(
       tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
     nanosleep(&request, nil)
+  }
+}
+
+/// A thread that calls a closure every so often until it is stopped.
+public final class PeriodicThread: Sendable {
+  private final class Stop: @unchecked Sendable {
+    let lock = WaitableLock()
+    var isRequested = false
+  }
+
+  private let stopping = Stop()
+  private let thread: LabThread
+
+  /// Errors: `io` when the system has no thread to give.
+  public init(
+    name: String, nanoseconds: UInt64, _ tick: @escaping @Sendable () -> Void
+  ) throws(StorageError) {
+    thread = try LabThread(name: name) { [stopping] in
+      stopping.lock.lock()
+      while !stopping.isRequested {
+        if stopping.lock.wait(nanoseconds: nanoseconds) { continue }
+        stopping.lock.unlock()
+        tick()
+        stopping.lock.lock()
+      }
+      stopping.lock.unlock()
+    }
+  }
+
+  deinit { stop() }
+
+  /// Returns once the closure runs no more; called by the closure itself, at once.
+  public func stop() {
+    stopping.lock.withLock {
+      stopping.isRequested = true
+      stopping.lock.wakeAll()
+    }
+    thread.join()
   }
 }

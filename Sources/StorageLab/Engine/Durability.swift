@@ -20,8 +20,17 @@ extension Durability: CustomStringConvertible {
     }
   }
 
+  /// Nanoseconds between timed syncs, within what makes sense; nil for the other classes.
+  var syncInterval: UInt64? {
+    guard case .interval(let milliseconds) = self else { return nil }
+    return UInt64(min(max(milliseconds, 1), Durability.maximumInterval)) * 1_000_000
+  }
+
+  /// The longest interval that makes sense: an hour.
+  public static let maximumInterval = 3_600_000
+
   /// The inverse of `description`; `interval` alone means 100 ms, `interval(50ms)`,
-  /// `interval:50` and `interval=50` name the time.
+  /// `interval:50` and `interval=50` name the time, 1 … `maximumInterval` ms. Nil for the rest.
   public init?(_ text: String) {
     switch text {
     case "none": self = .none
@@ -29,8 +38,10 @@ extension Durability: CustomStringConvertible {
     case "commit": self = .commit
     case "interval": self = .interval(milliseconds: 100)
     default:
-      guard text.hasPrefix("interval") else { return nil }
-      guard let milliseconds = Int(text.filter(\.isNumber)), milliseconds > 0 else { return nil }
+      guard let match = text.wholeMatch(of: /interval(?:[:=](\d{1,7})|\((\d{1,7})ms\))/),
+        let milliseconds = (match.1 ?? match.2).flatMap({ Int($0) }),
+        1...Durability.maximumInterval ~= milliseconds
+      else { return nil }
       self = .interval(milliseconds: milliseconds)
     }
   }

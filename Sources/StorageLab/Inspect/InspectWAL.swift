@@ -31,7 +31,7 @@ public enum InspectWAL {
     dump.field(60, bytes[60..<64], "checksum, valid")
     let name = path.split(separator: "/").last.map(String.init) ?? path
     if LogFormat.number(fileName: name) != header.number {
-      dump.problem(16, "the number is not the file name's: a recycled file not yet in use")
+      dump.heading("the number is not the file name's: a recycled file not yet in use", depth: 1)
     }
 
     let segment = LogReader.Segment(path: path, header: header, fileBytes: size)
@@ -66,8 +66,8 @@ public enum InspectWAL {
   }
 
   private static func problem(_ decoded: LogFormat.SegmentHeader.Decoded) -> String {
-    if case .newerVersion(let version) = decoded {
-      return "format version \(version); this build reads up to \(LogFormat.version)"
+    if case .unknownVersion(let version) = decoded {
+      return "format version \(version); this build reads \(LogFormat.version)"
     }
     return "the magic number or the checksum is wrong: a spare file, or damage"
   }

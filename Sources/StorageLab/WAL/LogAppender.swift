@@ -2,124 +2,142 @@
 /// written once per group. One thread at a time.
 final class LogAppender {
   /// Bytes mapped at a time: enough to make mapping rare, little enough to leave no mark on
-  /// the process's memory.
+  /// the process's memory. Windows lie on a grid of this size.
   private static let windowBytes = 4 << 20
   /// A fresh segment's blocks are written ahead of the records in steps of this size, so
   /// that a commit's sync does not have to change the file's extents each time.
   private static let zeroAheadBytes = 256 << 10
+  /// A larger buffer, grown by a large record, is not kept.
+  private static let keptBufferBytes = 4 << 20
 
   let segment: LogSegment
   private let counters: IOCounters?
-  private let segmentBytes: Int
-  /// Where the next record goes.
+  /// Where the next record goes, and where the file ends.
   private var offset = LogFormat.segmentHeaderBytes
+  private let limit: Int
 
   private var canMap: Bool
   private var window: (any MappedRegion)?
-  private var windowBase: UnsafeMutableRawPointer?
-  private var windowRange = 0..<0
+  /// Address that offset 0 of the file would have, and the offset at which the window ends.
+  private var origin: UnsafeMutableRawPointer?
+  private var windowEnd = 0
 
   private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private var buffered = 0
   private var zeroedTo: Int
+  /// A write of the buffer failed: some of it may be in the file.
+  private var hasFailed = false
 
-  /// Records before this offset have been handed to the file.
-  var flushedOffset: Int { offset - buffered }
   var hasBuffered: Bool { buffered > 0 }
-  var room: Int { segmentBytes - offset }
+  var room: Int { limit - offset }
+  /// Position of the next record.
+  var end: LSN { segment.header.base + LSN(offset - LogFormat.segmentHeaderBytes) }
+  /// Records before this position have been handed to the file.
+  var handedOver: LSN { end - LSN(buffered) }
 
   init(_ segment: LogSegment, isMapped: Bool, counters: IOCounters?) {
     self.segment = segment
     self.counters = counters
     canMap = isMapped
-    segmentBytes = Int(segment.fileBytes)
-    zeroedTo = segment.isRecycled || isMapped ? segmentBytes : LogFormat.segmentHeaderBytes
+    limit = Int(segment.fileBytes)
+    zeroedTo = segment.isRecycled || isMapped ? limit : LogFormat.segmentHeaderBytes
   }
 
-  deinit { end() }
+  deinit {
+    window?.unmap()
+    buffer.deallocate()
+  }
 
-  /// REQUIRES: `room >= recordBytes`.
+  /// REQUIRES: `room >= recordBytes`. After an error the record is not there, nor, perhaps,
+  /// are those still buffered.
+  @inline(__always)
   func append(
     _ write: PendingWrite, recordBytes: Int, lag: UInt32
   ) throws(StorageError) {
-    let target: UnsafeMutableRawPointer
-    let isDirect = canMap ? try mapWindow(covering: recordBytes) : false
-    if isDirect, let windowBase {
-      target = windowBase + (offset - windowRange.lowerBound)
+    let start = offset
+    if start + recordBytes <= windowEnd, let origin {
+      store(write, lag: lag, at: origin + start, offset: start)
+      counters?.countMappedWrite(.log, bytes: recordBytes)
+      offset = start + recordBytes
     } else {
-      target = try reserve(recordBytes)
+      try appendSlowly(write, recordBytes: recordBytes, lag: lag)
     }
+  }
+
+  /// Maps the next window, or goes through the buffer where no window holds the record.
+  private func appendSlowly(
+    _ write: PendingWrite, recordBytes: Int, lag: UInt32
+  ) throws(StorageError) {
+    if canMap, try mapWindow(covering: recordBytes) {
+      return try append(write, recordBytes: recordBytes, lag: lag)
+    }
+    let target = try reserve(recordBytes)
+    store(write, lag: lag, at: target, offset: offset)
+    let used = LogFormat.recordHeaderBytes + write.encodedLength
+    (target + used).initializeMemory(as: UInt8.self, repeating: 0, count: recordBytes - used)
+    buffered += recordBytes
+    offset += recordBytes
+  }
+
+  /// The header goes last: a kill in between leaves a torn record, not a wrong one.
+  @inline(__always)
+  private func store(
+    _ write: PendingWrite, lag: UInt32, at target: UnsafeMutableRawPointer, offset: Int
+  ) {
     let payload = target + LogFormat.recordHeaderBytes
     let length = write.encodedLength
     write.encode(to: payload)
     let header = LogFormat.RecordHeader(
       payloadChecksum: CRC32C.checksum(ByteSlice(base: payload, count: length)),
-      length: UInt32(length), lag: lag)
+      length: UInt32(truncatingIfNeeded: length), lag: lag)
     header.write(
       to: target,
       seed: LogFormat.RecordHeader.seed(number: segment.header.number, offset: offset))
-    if isDirect {
-      counters?.countMappedWrite(.log, bytes: recordBytes)
-    } else {
-      let gap = recordBytes - LogFormat.recordHeaderBytes - length
-      (payload + length).initializeMemory(as: UInt8.self, repeating: 0, count: gap)
-      buffered += recordBytes
-    }
-    offset += recordBytes
   }
 
-  /// Writes the buffered records. On an error they are dropped.
+  /// Writes the buffered records. After an error any part of them may be in the file; they
+  /// must be taken back.
   func flush() throws(StorageError) {
     if buffered == 0 { return }
     let start = offset - buffered
-    do throws(StorageError) {
-      if offset > zeroedTo { try zeroAhead() }
-      try segment.file.write(
-        UnsafeRawBufferPointer(rebasing: buffer[..<buffered]), at: Int64(start))
-      buffered = 0
-    } catch {
-      offset = start
-      buffered = 0
-      throw error
+    hasFailed = true
+    if offset > zeroedTo { try zeroAhead() }
+    try segment.file.write(
+      UnsafeRawBufferPointer(rebasing: buffer[..<buffered]), at: Int64(start))
+    hasFailed = false
+    buffered = 0
+    if buffer.count > LogAppender.keptBufferBytes {
+      buffer.deallocate()
+      buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     }
   }
 
-  /// Moves back to `target` and makes the record there invalid.
-  func rewind(toOffset target: Int) throws(StorageError) {
-    try flush()
-    offset = target
-    let length = min(LogFormat.recordHeaderBytes, segmentBytes - target)
-    try segment.file.write([UInt8](repeating: 0, count: length), at: Int64(target))
+  /// Drops the records from `lsn` on if none of them can have reached the file; false if
+  /// one can.
+  func dropBuffered(from lsn: LSN) -> Bool {
+    if hasFailed || lsn < handedOver { return false }
+    let dropped = Int(end - lsn)
+    buffered -= dropped
+    offset -= dropped
+    return true
   }
 
-  /// Lets go of the window. The appender must not be used afterwards.
-  func end() {
-    window?.unmap()
-    window = nil
-    windowBase = nil
-    windowRange = 0..<0
-    buffer.deallocate()
-    buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-  }
-
-  /// Whether a mapped window holds the next `length` bytes; maps one when none does. False
-  /// when the record is too large for a window or the medium cannot map.
+  /// Whether a window now holds the next `length` bytes; maps the one at the next record's
+  /// place. False when the record crosses a window's edge or the medium cannot map.
   private func mapWindow(covering length: Int) throws(StorageError) -> Bool {
-    if offset + length <= windowRange.upperBound && offset >= windowRange.lowerBound {
-      return true
-    }
-    try flush()
-    let start = offset & ~0xffff
-    let end = min(start + LogAppender.windowBytes, segmentBytes)
+    let start = offset / LogAppender.windowBytes * LogAppender.windowBytes
+    let end = min(start + LogAppender.windowBytes, limit)
     guard offset + length <= end else { return false }
+    try flush()
     window?.unmap()
     window = nil
-    windowRange = 0..<0
+    origin = nil
+    windowEnd = 0
     do throws(StorageError) {
       let region = try segment.file.map(offset: Int64(start), length: end - start)
       window = region
-      windowBase = region.bytes.baseAddress
-      windowRange = start..<end
+      origin = region.bytes.baseAddress.map { $0 - start }
+      windowEnd = end
       return true
     } catch  where error.code == .unsupported {
       canMap = false
@@ -142,17 +160,13 @@ final class LogAppender {
     return base + buffered
   }
 
-  /// Writes zeros from the frontier of written blocks to beyond the records to come.
+  /// Writes zeros from the frontier of written blocks, or from the end of the records about
+  /// to be written, to beyond the records to come.
   private func zeroAhead() throws(StorageError) {
-    let end = min(segmentBytes, offset + LogAppender.zeroAheadBytes)
-    let zeros = [UInt8](repeating: 0, count: LogAppender.zeroAheadBytes)
-    var position = max(zeroedTo, offset - buffered)
-    while position < end {
-      let length = min(zeros.count, end - position)
-      try zeros.withSlice { (slice) throws(StorageError) in
-        try segment.file.write(slice.prefix(length).rawBuffer, at: Int64(position))
-      }
-      position += length
+    let start = max(zeroedTo, offset)
+    let end = min(limit, start + LogAppender.zeroAheadBytes)
+    if start < end {
+      try segment.file.write([UInt8](repeating: 0, count: end - start), at: Int64(start))
     }
     zeroedTo = end
   }

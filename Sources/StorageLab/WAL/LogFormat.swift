@@ -26,10 +26,14 @@ public enum LogFormat {
   /// Limit on one record's payload.
   public static let maximumPayload = 2_000_000_000
 
+  /// Limit on positions and segment numbers, which keeps arithmetic on what a hostile file
+  /// claims from overflowing. At a gigabyte a second it takes 146 years to get there.
+  static let maximumPosition: UInt64 = 1 << 62
+
   /// The first bytes of a segment.
   struct SegmentHeader {
-    /// Must agree with the file's name; a recycled file whose new header was never written
-    /// gives itself away.
+    /// Says which segment this is; the file's name is a label that a crash in the middle of
+    /// recycling leaves old or new.
     var number: UInt64
     /// Position of the segment's first record.
     var base: LSN
@@ -51,7 +55,7 @@ public enum LogFormat {
 
     enum Decoded {
       case valid(SegmentHeader)
-      case newerVersion(UInt32)
+      case unknownVersion(UInt32)
       case invalid
     }
 
@@ -59,7 +63,7 @@ public enum LogFormat {
       var reader = ByteReader(slice)
       let magic: UInt64 = reader.integer()
       let version: UInt32 = reader.integer()
-      let _: UInt32 = reader.integer()
+      let _: UInt32 = reader.integer()  // bytes of the header
       let header = SegmentHeader(
         number: reader.integer(), base: reader.integer(), durable: reader.integer())
       _ = reader.bytes(20)
@@ -68,7 +72,11 @@ public enum LogFormat {
       guard reader.isIntact, magic == LogFormat.magic,
         CRC32C.checksum(slice.prefix(covered)) == checksum
       else { return .invalid }
-      return version > LogFormat.version ? .newerVersion(version) : .valid(header)
+      guard version == LogFormat.version else { return .unknownVersion(version) }
+      guard header.number <= LogFormat.maximumPosition, header.base <= LogFormat.maximumPosition,
+        header.base % UInt64(LogFormat.recordAlignment) == 0
+      else { return .invalid }
+      return .valid(header)
     }
   }
 
@@ -76,9 +84,9 @@ public enum LogFormat {
   struct RecordHeader {
     var payloadChecksum: UInt32
     var length: UInt32
-    /// How far behind this record's position the durable end of the log was when it was
-    /// written; `unknownLag` when further than it can say. Lets recovery tell a damaged
-    /// record, which later records prove to have been durable, from a torn tail.
+    /// How far behind this record's position the log was durable and settled (not to be taken
+    /// back) when it was written; `unknownLag` when further than it can say. Lets recovery
+    /// tell a damaged record, which later records prove to have been durable, from a torn tail.
     var lag: UInt32
 
     static let unknownLag = UInt32.max
@@ -105,7 +113,8 @@ public enum LogFormat {
         payloadChecksum: reader.integer(), length: reader.integer(), lag: reader.integer())
       let checksum: UInt32 = reader.integer()
       guard reader.isIntact, CRC32C.checksum(slice.prefix(12), seed: seed) == checksum,
-        header.length > 0, header.length <= LogFormat.maximumPayload
+        header.length > 0, header.length <= LogFormat.maximumPayload,
+        header.lag == unknownLag || header.lag % UInt32(LogFormat.recordAlignment) == 0
       else { return nil }
       return header
     }
@@ -123,8 +132,10 @@ public enum LogFormat {
   }
 
   /// The number in a segment's file name; nil for other files.
-  static func number(fileName: String) -> UInt64? {
-    guard fileName.hasSuffix(".wal") else { return nil }
-    return UInt64(fileName.dropLast(4))
+  static func number(fileName name: String) -> UInt64? {
+    guard name.hasSuffix(".wal"), let number = UInt64(name.dropLast(4)),
+      number <= maximumPosition, fileName(number) == name
+    else { return nil }
+    return number
   }
 }

@@ -17,13 +17,18 @@ struct LogReader {
     var end: LSN
     /// Segments that hold records at or after the replay's start, oldest first.
     var live: [Segment] = []
-    /// Files of older, torn or never-begun segments: free for reuse.
-    var spare: [String] = []
+    /// Older, torn or never-begun segments: free for reuse, whatever they hold. New segments
+    /// get higher numbers, and where two could follow, the higher number does.
+    var spare: [Segment] = []
+    /// Files never to be written again: without a valid header, or a second name of a segment,
+    /// which a crash that keeps one rename and loses another can leave. Recycling one could
+    /// overwrite a file that is in use under its other name; removing it is safe.
+    var unusable: [String] = []
     /// The highest segment number seen, in any state.
     var lastNumber: UInt64 = 0
     var records: UInt64 = 0
     var payloadBytes: UInt64 = 0
-    /// Records were discarded behind a torn tail.
+    /// Whole segments behind a torn record were discarded.
     var isTorn = false
   }
 
@@ -36,24 +41,27 @@ struct LogReader {
     from start: LSN,
     _ visit: (Segment, LSN, LogFormat.RecordHeader, ByteSlice) throws(StorageError) -> Void
   ) throws(StorageError) -> Outcome {
+    guard start <= LogFormat.maximumPosition else {
+      throw .corruption("the log cannot begin at position \(start)", path: directory, offset: 0)
+    }
     var outcome = Outcome(end: start)
     let segments = try findSegments(&outcome)
     guard var index = segments.lastIndex(where: { $0.header.base <= start }) else {
       // Nothing holds `start`. Fine when the log never began or its files were not durable.
       try proveTorn(start, behind: segments[...], in: directory)
-      outcome.spare += segments.map(\.path)
+      outcome.spare += segments
       outcome.isTorn = !segments.isEmpty
       return outcome
     }
-    outcome.spare += segments[..<index].map(\.path)
+    outcome.spare += segments[..<index]
     outcome.live.append(segments[index])
     var window = try RecordWindow(segments[index], fileSystem)
     while true {
       // A segment ends where a later one begins.
       if let next = segments.lastIndex(where: { $0.header.base == outcome.end }), next > index {
-        outcome.spare += segments[(index + 1)..<next].map(\.path)
+        outcome.spare += segments[(index + 1)..<next]
         if outcome.live.last?.header.base == outcome.end {
-          outcome.spare.append(outcome.live.removeLast().path)
+          outcome.spare.append(outcome.live.removeLast())
         }
         index = next
         outcome.live.append(segments[index])
@@ -74,7 +82,7 @@ struct LogReader {
     try proveTorn(
       outcome.end, behind: segments[(index + 1)...], in: segments[index].path,
       offset: Int64(window.offset(of: outcome.end)))
-    outcome.spare += segments[(index + 1)...].map(\.path)
+    outcome.spare += segments[(index + 1)...]
     outcome.isTorn = index + 1 < segments.count
     return outcome
   }
@@ -97,8 +105,9 @@ struct LogReader {
     }
   }
 
-  /// The segments with a valid header, by number. Files without one are spares, unless their
-  /// first record shows that a segment lived there.
+  /// The segments with a valid header, by the number in it: a crash may have kept the rename
+  /// of a recycled file but not its new header, or the other way round. Files without a valid
+  /// header are of no use, unless their records show that a segment lived there.
   private func findSegments(_ outcome: inout Outcome) throws(StorageError) -> [Segment] {
     var segments: [Segment] = []
     for name in try fileSystem.list(directory) {
@@ -114,28 +123,32 @@ struct LogReader {
       }
       let decoded = bytes.withSlice { LogFormat.SegmentHeader.decode($0.prefix(count)) }
       switch decoded {
-      case .newerVersion(let version):
+      case .unknownVersion(let version):
         throw StorageError(
           .unsupportedVersion,
-          "the log has format version \(version); this build reads up to \(LogFormat.version)",
+          "the log has format version \(version); this build reads \(LogFormat.version)",
           remedy: "Open it with a newer StorageLab", path: path)
-      case .valid(let header) where header.number == number:
-        segments.append(Segment(path: path, header: header, fileBytes: try file.size()))
-      case .valid(let header) where header.number > number:
-        // A recycling whose new name did not last: no record of it was acknowledged.
+      case .valid(let header):
         outcome.lastNumber = max(outcome.lastNumber, header.number)
-        outcome.spare.append(path)
-      case .valid, .invalid:
+        segments.append(Segment(path: path, header: header, fileBytes: try file.size()))
+      case .invalid:
         let header = LogFormat.SegmentHeader(number: number, base: 0, durable: 0)
-        let window = try RecordWindow(
-          Segment(path: path, header: header, fileBytes: try file.size()), fileSystem)
-        if try window.record(at: 0) != nil {
+        let segment = Segment(path: path, header: header, fileBytes: try file.size())
+        let window = try RecordWindow(segment, fileSystem)
+        let holdsRecords = try window.record(at: 0) != nil
+        let provesRecords = try window.provesDurable(beyond: 0) != nil
+        if holdsRecords || provesRecords {
           throw .corruption("a log segment's header fails its checksum", path: path, offset: 0)
         }
-        outcome.spare.append(path)
+        outcome.unusable.append(path)
       }
     }
-    return segments.sorted { $0.header.number < $1.header.number }
+    segments.sort { $0.header.number < $1.header.number }
+    for index in segments.indices.dropLast().reversed()
+    where segments[index].header.number == segments[index + 1].header.number {
+      outcome.unusable.append(segments.remove(at: index).path)
+    }
+    return segments
   }
 }
 

@@ -34,7 +34,7 @@ public final class WriteAheadLog: @unchecked Sendable {
   public struct Recovery: Sendable {
     public var records: UInt64 = 0
     public var payloadBytes: UInt64 = 0
-    /// A torn tail was cut off: a crash, not damage.
+    /// Segments behind a torn record were dropped: a crash, not damage.
     public var isTorn = false
   }
 
@@ -44,25 +44,32 @@ public final class WriteAheadLog: @unchecked Sendable {
   public let options: Options
   public private(set) var recovery = Recovery()
 
-  /// The appender's state; only the appender touches it.
+  /// The appender's state; only the appender touches it. Nil before the first record, and
+  /// after records were taken back: then the next one begins a new segment.
   private var appender: LogAppender?
+  /// Where the group that is being appended began: nothing before it is ever taken back.
+  private var settled: LSN
   private let appended: Atomic<LSN>
   /// Everything before this is in the file, as far as the operating system is concerned.
   private let handedOver: Atomic<LSN>
   private let durable: Atomic<LSN>
 
-  /// Guards the lists of segments; never held during I/O on the append path but to roll over.
+  /// Held during a sync, and while what there is to sync is taken back or closed. One at a
+  /// time, because the operating system reports a failed sync to one caller only.
+  private let syncLock = WaitableLock()
+  /// Guards the lists of segments; never held during I/O. Taken after `syncLock`.
   private let lock = WaitableLock()
   /// Segments that hold records, oldest first; the last is the appender's.
   private var segments: [LogSegment] = []
   private var spares: [String] = []
   private var nextNumber: UInt64 = 1
   private var isClosed = false
-  /// Set by a failed sync: what the medium holds is unknown, so nothing more is promised.
-  private var syncFailure: StorageError?
-  /// `syncFailure` is set; for the append path.
+  /// A sync failed, or records could not be taken back: what the medium holds is unknown, so
+  /// nothing more is promised.
+  private var failure: StorageError?
+  /// `failure` is set; for the append path.
   private let isRefusing = Atomic<Bool>(false)
-  private var timer: LabThread?
+  private var timer: PeriodicThread?
   private var lastTimedSync: UInt64 = 0
 
   /// Opens the log in `options.directory`, makes it when there is none, and calls `replay`
@@ -92,6 +99,7 @@ public final class WriteAheadLog: @unchecked Sendable {
 
   private init(_ options: Options, end: LSN) {
     self.options = options
+    settled = end
     appended = Atomic(end)
     handedOver = Atomic(end)
     durable = Atomic(0)
@@ -99,39 +107,56 @@ public final class WriteAheadLog: @unchecked Sendable {
 
   deinit { close() }
 
+  /// Classes in which power loss must leave a log that its own records can vouch for.
+  private var isSyncing: Bool {
+    switch options.durability {
+    case .none, .process: false
+    case .interval, .commit: true
+    }
+  }
+
   /// Takes over what recovery found. The first record to come begins a new segment: none is
   /// written where a torn one may lie, and opening needs no space.
   private func adopt(_ outcome: LogReader.Outcome) throws(StorageError) {
     nextNumber = outcome.lastNumber + 1
-    spares = outcome.spare
-    if outcome.isTorn {
-      // Torn segments must not come back as successors of the next life.
-      for path in spares { try options.fileSystem.remove(path) }
-      try options.fileSystem.syncDirectory(options.directory)
-      spares = []
-    }
-    for segment in outcome.live {
-      let file = try options.fileSystem.open(segment.path, .readWrite)
-      segments.append(
-        LogSegment(file: file, header: segment.header, fileBytes: segment.fileBytes))
-    }
-    if let last = segments.last {
-      let used = LogFormat.segmentHeaderBytes + Int(outcome.end - last.header.base)
-      if last.header.base == outcome.end {
-        segments.removeLast()
-        last.file.close()
-        spares.append(last.file.path)
-      } else if Int64(used) < last.fileBytes {
-        try last.file.truncate(to: Int64(used))
-        last.fileBytes = Int64(used)
+    for path in outcome.unusable { try? options.fileSystem.remove(path) }
+    for segment in outcome.spare { discard(segment.path, fileBytes: segment.fileBytes) }
+    for found in outcome.live {
+      let file = try options.fileSystem.open(found.path, .readWrite)
+      var bytes = found.fileBytes
+      if found.path == outcome.live.last?.path {
+        if found.header.base == outcome.end {
+          file.close()
+          discard(found.path, fileBytes: bytes)
+          break
+        }
+        let used =
+          Int64(LogFormat.segmentHeaderBytes) + Int64(outcome.end - found.header.base)
+        if used < bytes {
+          try file.truncate(to: used)
+          bytes = used
+        }
       }
+      segments.append(LogSegment(file: file, header: found.header, fileBytes: bytes))
     }
+    for (segment, next) in zip(segments, segments.dropFirst()) { segment.end = next.header.base }
+    segments.last?.end = outcome.end
     // What replay saw must not be lost by a crash after this open: make it durable before
     // anything newer is.
-    if options.durability != .process && options.durability != .none {
-      for segment in segments { try segment.file.sync() }
-      durable.store(outcome.end, ordering: .relaxed)
+    if isSyncing { try sync() }
+  }
+
+  /// Keeps a file that holds nothing of use for recycling, or removes it. One that cannot be
+  /// removed does no harm; the next open finds it again.
+  private func discard(_ path: String, fileBytes: Int64) {
+    let isKept = lock.withLock {
+      let isKept =
+        spares.count < WriteAheadLog.maximumSpares
+        && fileBytes <= 2 * Int64(options.segmentBytes)
+      if isKept { spares.insert(path, at: 0) }
+      return isKept
     }
+    if !isKept { try? options.fileSystem.remove(path) }
   }
 
   // MARK: Appending
@@ -145,134 +170,187 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// Appends one record and returns the position behind it. One caller at a time.
   /// An empty write appends nothing.
   ///
+  /// The records from one `commit` to the next are a group: whatever a failed append or commit
+  /// leaves of a group is taken back, so that a group is in the log as a whole or not at all.
+  ///
   /// Errors: `noSpace`, `io` when no new segment can be had; `writesRefused` after a failed
-  /// sync; `readOnly`; `closed`. Nothing is appended then.
+  /// sync; `readOnly`; `closed`; `invalidArgument` over 2 GB.
   public func append(_ write: PendingWrite) throws(StorageError) -> LSN {
     let length = write.encodedLength
     let position = appended.load(ordering: .relaxed)
     if length == 0 { return position }
     let recordBytes = LogFormat.recordBytes(payload: length)
-    if isRefusing.load(ordering: .relaxed) { try checkWritable(length) }
-    if (appender?.room ?? 0) < recordBytes {
-      try checkWritable(length)
-      try roll(forRecordBytes: recordBytes)
+    do throws(StorageError) {
+      let appender = try writableAppender(recordBytes)
+      let behind = position - min(durable.load(ordering: .relaxed), settled)
+      let lag =
+        behind < LSN(LogFormat.RecordHeader.unknownLag)
+        ? UInt32(truncatingIfNeeded: behind) : LogFormat.RecordHeader.unknownLag
+      try appender.append(write, recordBytes: recordBytes, lag: lag)
+      let end = position + LSN(recordBytes)
+      appended.store(end, ordering: .releasing)
+      if !appender.hasBuffered { handedOver.store(end, ordering: .releasing) }
+      return end
+    } catch {
+      try? rewind(to: settled)
+      throw error
     }
-    let behind = position - durable.load(ordering: .relaxed)
-    let lag =
-      behind < LSN(LogFormat.RecordHeader.unknownLag)
-      ? UInt32(truncatingIfNeeded: behind) : LogFormat.RecordHeader.unknownLag
-    guard let appender else { throw .closed("the log") }
-    try appender.append(write, recordBytes: recordBytes, lag: lag)
-    let end = position + LSN(recordBytes)
-    appended.store(end, ordering: .releasing)
-    if !appender.hasBuffered { handedOver.store(end, ordering: .releasing) }
-    return end
   }
 
-  /// Does what the durability class promises for everything appended: waits for the medium
-  /// in class `commit`, hands the bytes to the operating system in the others. One caller at
-  /// a time, the appender. Errors: `io`, `noSpace`; then the records are taken back.
+  /// Ends the group: does what the durability class promises for everything appended. Waits
+  /// for the medium in class `commit`, hands the bytes to the operating system in the others.
+  /// One caller at a time, the appender.
+  ///
+  /// Errors: `io`, `noSpace` when the group could not be written: it is taken back. `io` when
+  /// it could not be synced: the log takes no more records, and only the next recovery knows
+  /// whether the medium holds the group.
   public func commit(_ lsn: LSN) throws(StorageError) {
     guard let appender else { return }
+    if appender.hasBuffered {
+      do throws(StorageError) { try appender.flush() } catch {
+        try? rewind(to: settled)
+        throw error
+      }
+      handedOver.store(appender.handedOver, ordering: .releasing)
+    }
     switch options.durability {
-    case .none, .process:
-      if appender.hasBuffered { try flush(appender) }
-    case .interval(let milliseconds):
-      if appender.hasBuffered { try flush(appender) }
-      if options.maintenance == .inline {
+    case .none, .process: break
+    case .interval:
+      if options.maintenance == .inline, let interval = options.durability.syncInterval {
         let now = options.clock.nanoseconds
-        if now &- lastTimedSync >= UInt64(milliseconds) * 1_000_000 {
+        if now &- lastTimedSync >= interval {
           lastTimedSync = now
           try sync()
         }
       }
     case .commit:
-      if durable.load(ordering: .relaxed) >= lsn { return }
-      try flush(appender)
-      try sync()
+      if durable.load(ordering: .relaxed) < lsn { try sync() }
     }
+    settled = appended.load(ordering: .relaxed)
   }
 
-  /// Takes back every record at or after `lsn`, none of which may have been acknowledged.
-  /// For an engine whose change failed after its record was appended. One caller at a time.
+  /// Takes back every record at or after `lsn`, the end of the log before the last group. For
+  /// an engine whose change failed after its records were committed; nobody may have been told
+  /// of them. One caller at a time, the appender.
+  ///
+  /// The first record is made invalid, and the next one goes to a new segment that begins at
+  /// `lsn`: nothing of what lies behind can ever follow it.
+  ///
+  /// Errors: `io`; then the log takes no more records.
   public func rewind(to lsn: LSN) throws(StorageError) {
-    guard let appender, lsn < end else { return }
-    guard lsn >= appender.segment.header.base else {
-      throw StorageError(.io, "the log cannot take back records of an earlier segment")
+    guard lsn < end else { return }
+    settled = min(settled, lsn)
+    if let appender, appender.dropBuffered(from: lsn) {
+      appended.store(appender.end, ordering: .releasing)
+      return
     }
-    try appender.rewind(
-      toOffset: LogFormat.segmentHeaderBytes + Int(lsn - appender.segment.header.base))
-    appended.store(lsn, ordering: .releasing)
-    handedOver.store(lsn, ordering: .releasing)
-    if durable.load(ordering: .relaxed) > lsn { durable.store(lsn, ordering: .relaxed) }
+    appender = nil
+    try syncLock.withLock { () throws(StorageError) in
+      let (target, later) = lock.withLock { () -> (LogSegment?, ArraySlice<LogSegment>) in
+        let count = segments.lastIndex { $0.header.base <= lsn }.map { $0 + 1 } ?? 0
+        let later = segments[count...]
+        segments.removeSubrange(count...)
+        return (segments.last, later)
+      }
+      do throws(StorageError) {
+        guard let target else {
+          throw StorageError(.io, "the log no longer holds what is to be taken back")
+        }
+        let nothing = [UInt8](repeating: 0, count: LogFormat.recordHeaderBytes)
+        try target.file.write(nothing, at: target.offset(of: lsn))
+        if isSyncing { try target.file.sync() }
+        lock.withLock {
+          target.end = lsn
+          target.syncedEnd = min(target.syncedEnd, lsn)
+        }
+      } catch {
+        fail(error)
+        throw error
+      }
+      for segment in later {
+        segment.file.close()
+        discard(segment.file.path, fileBytes: segment.fileBytes)
+      }
+      appended.store(lsn, ordering: .releasing)
+      handedOver.store(lsn, ordering: .releasing)
+      if durable.load(ordering: .relaxed) > lsn { durable.store(lsn, ordering: .releasing) }
+    }
   }
 
-  private func flush(_ appender: LogAppender) throws(StorageError) {
-    // A failed flush drops what was buffered.
-    defer {
-      let written = LSN(appender.flushedOffset - LogFormat.segmentHeaderBytes)
-      let end = appender.segment.header.base + written
-      appended.store(end, ordering: .releasing)
-      handedOver.store(end, ordering: .releasing)
+  /// The appender, of a segment with room for the record.
+  @inline(__always)
+  private func writableAppender(_ recordBytes: Int) throws(StorageError) -> LogAppender {
+    if let appender, appender.room >= recordBytes, !isRefusing.load(ordering: .relaxed) {
+      return appender
     }
-    try appender.flush()
+    return try roll(forRecordBytes: recordBytes)
   }
 
-  private func checkWritable(_ length: Int) throws(StorageError) {
+  private func checkWritable(_ recordBytes: Int) throws(StorageError) {
     if options.isReadOnly {
       throw StorageError(.readOnly, "the database is open read-only", path: options.directory)
     }
-    if length > LogFormat.maximumPayload {
+    if recordBytes > LogFormat.recordBytes(payload: LogFormat.maximumPayload) {
       throw StorageError(
-        .invalidArgument, "the write has \(length) bytes, over the log's limit of 2 GB",
+        .invalidArgument, "the write has \(recordBytes) bytes, over the log's limit of 2 GB",
         remedy: "Split the batch")
     }
     try lock.withLock { () throws(StorageError) in
       if isClosed { throw .closed("the log") }
-      if let syncFailure { throw refusal(syncFailure) }
+      if let failure { throw refusal(failure) }
     }
+  }
+
+  private func fail(_ error: StorageError) {
+    lock.withLock { if failure == nil { failure = error } }
+    isRefusing.store(true, ordering: .releasing)
   }
 
   private func refusal(_ cause: StorageError) -> StorageError {
     StorageError(
-      .writesRefused, "a sync of the log failed before (\(cause.message))",
+      .writesRefused, "the log failed before (\(cause.message))",
       remedy: "Close the database and open it again: recovery finds what the medium holds",
       path: cause.path)
   }
 
   /// Closes the appender's segment and begins the next, in a recycled file if there is one.
-  private func roll(forRecordBytes recordBytes: Int) throws(StorageError) {
-    if let appender { try flush(appender) }
-    let isSyncing = options.durability == .commit || isInterval
-    // Only the last segment may hold bytes that a sync has not covered.
-    if isSyncing && appender != nil { try sync() }
+  private func roll(forRecordBytes recordBytes: Int) throws(StorageError) -> LogAppender {
+    try checkWritable(recordBytes)
+    try appender?.flush()
     let position = appended.load(ordering: .relaxed)
-    let number = nextNumber
-    let recycled = lock.withLock { spares.popLast() }
-    let segment: LogSegment
-    do throws(StorageError) {
-      segment = try LogSegment.create(
-        options.fileSystem, directory: options.directory, recycling: recycled,
-        header: .init(
-          number: number, base: position, durable: durable.load(ordering: .relaxed)),
-        bytes: max(options.segmentBytes, LogFormat.segmentHeaderBytes + recordBytes),
-        isSynced: isSyncing)
-    } catch {
-      if let recycled, (try? options.fileSystem.exists(recycled)) == true {
-        lock.withLock { spares.append(recycled) }
-      }
-      throw error
+    handedOver.store(position, ordering: .releasing)
+    // Only the last segment may hold bytes that a sync has not covered.
+    if isSyncing { try sync() }
+    let header = LogFormat.SegmentHeader(
+      number: nextNumber, base: position,
+      durable: min(durable.load(ordering: .relaxed), settled))
+    let segment = try makeSegment(
+      header, bytes: max(options.segmentBytes, LogFormat.segmentHeaderBytes + recordBytes))
+    nextNumber += 1
+    lock.withLock {
+      segments.last?.end = position
+      segments.append(segment)
     }
-    nextNumber = number + 1
-    lock.withLock { segments.append(segment) }
-    appender?.end()
-    appender = LogAppender(
+    let next = LogAppender(
       segment, isMapped: options.durability != .commit, counters: options.counters)
+    appender = next
+    return next
   }
 
-  private var isInterval: Bool {
-    if case .interval = options.durability { return true }
-    return false
+  private func makeSegment(
+    _ header: LogFormat.SegmentHeader, bytes: Int
+  ) throws(StorageError) -> LogSegment {
+    while true {
+      let spare = lock.withLock { spares.popLast() }
+      do throws(StorageError) {
+        return try LogSegment.create(
+          options.fileSystem, directory: options.directory, recycling: spare, header: header,
+          bytes: bytes, isSynced: isSyncing)
+      } catch {
+        // A spare too small to grow is gone and left its space to the next try.
+        if spare == nil || error.code != .noSpace { throw error }
+      }
+    }
   }
 
   // MARK: Durability
@@ -280,74 +358,57 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// Makes everything appended survive power loss. May run beside the appender.
   /// Errors: `io`; from then on the log takes no more records.
   public func sync() throws(StorageError) {
-    let target = handedOver.load(ordering: .acquiring)
-    let (dirty, hasNewEntries) = try lock.withLock {
-      () throws(StorageError) -> ([LogSegment], Bool) in
-      if isClosed { throw .closed("the log") }
-      if let syncFailure { throw refusal(syncFailure) }
-      let dirty = segments.filter { $0.needsSync(before: target) }
-      return (dirty, dirty.contains { !$0.isEntrySynced })
-    }
-    do throws(StorageError) {
-      for segment in dirty { try segment.file.sync() }
-      if hasNewEntries { try options.fileSystem.syncDirectory(options.directory) }
-    } catch {
-      lock.withLock {
-        if syncFailure == nil && !isClosed {
-          syncFailure = error
-          isRefusing.store(true, ordering: .relaxed)
-        }
+    try syncLock.withLock { () throws(StorageError) in
+      let target = handedOver.load(ordering: .acquiring)
+      let dirty = try lock.withLock { () throws(StorageError) -> [LogSegment] in
+        if isClosed { throw .closed("the log") }
+        if let failure { throw refusal(failure) }
+        return segments.filter { $0.needsSync(before: target) || !$0.isEntrySynced }
       }
-      throw error
-    }
-    lock.withLock {
-      for segment in dirty {
-        segment.syncedEnd = max(segment.syncedEnd, target)
-        segment.isEntrySynced = true
+      do throws(StorageError) {
+        for segment in dirty { try segment.file.sync() }
+        if dirty.contains(where: { !$0.isEntrySynced }) {
+          try options.fileSystem.syncDirectory(options.directory)
+        }
+      } catch {
+        fail(error)
+        throw error
+      }
+      lock.withLock {
+        for segment in dirty {
+          segment.syncedEnd = target
+          segment.isEntrySynced = true
+        }
       }
       if target > durable.load(ordering: .relaxed) { durable.store(target, ordering: .releasing) }
     }
   }
 
   private func startTimer() throws(StorageError) {
-    guard case .interval(let milliseconds) = options.durability,
-      options.maintenance == .background
+    guard let interval = options.durability.syncInterval, options.maintenance == .background
     else { return }
-    let lock = self.lock
-    timer = try LabThread(name: "log-timer") { [weak self] in
-      while true {
-        lock.lock()
-        _ = lock.wait(nanoseconds: UInt64(milliseconds) * 1_000_000)
-        lock.unlock()
-        guard let self, !self.lock.withLock({ self.isClosed }) else { return }
-        // A failure is kept and refuses the next roll; there is nobody to tell it here.
-        if self.end > self.durableEnd { try? self.sync() }
-      }
+    timer = try PeriodicThread(name: "log-timer", nanoseconds: interval) { [weak self] in
+      guard let self, self.end > self.durableEnd else { return }
+      // A failure is kept and refuses the next record; there is nobody to tell it here.
+      try? self.sync()
     }
   }
 
   // MARK: Releasing
 
   /// Lets go of the segments that lie wholly before `lsn`: their records will never be
-  /// replayed again. A few files are kept for recycling.
+  /// replayed again. A few files are kept for recycling. May run beside the appender.
   public func release(before lsn: LSN) throws(StorageError) {
-    let removed = lock.withLock { () -> [String] in
-      var removed: [String] = []
-      while segments.count > 1, segments[1].header.base <= lsn {
-        // The file closes with its last user, which may be a sync under way.
-        let segment = segments.removeFirst()
-        if spares.count < WriteAheadLog.maximumSpares {
-          spares.insert(segment.file.path, at: 0)
-        } else {
-          removed.append(segment.file.path)
-        }
-      }
-      return removed
+    let released = lock.withLock { () -> ArraySlice<LogSegment> in
+      let count = segments.dropFirst().prefix { $0.header.base <= lsn }.count
+      defer { segments.removeFirst(count) }
+      return segments.prefix(count)
     }
-    for path in removed { try options.fileSystem.remove(path) }
+    // A file closes with its last user, which may be a sync under way.
+    for segment in released { discard(segment.file.path, fileBytes: segment.fileBytes) }
   }
 
-  /// Bytes of the segments that hold records, and of those kept for recycling.
+  /// Bytes of the segments that hold records; those kept for recycling not counted.
   public var bytesInUse: Int64 {
     lock.withLock { segments.reduce(0) { $0 + $1.fileBytes } }
   }
@@ -358,15 +419,14 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// Stops the timer and closes the files, without a sync: that is the engine's decision.
   /// REQUIRES: no append is in flight. Calling it again does nothing.
   public func close() {
-    lock.lock()
-    if isClosed { return lock.unlock() }
-    isClosed = true
-    lock.wakeAll()
-    lock.unlock()
-    timer?.join()
+    let wasClosed = lock.withLock {
+      defer { isClosed = true }
+      return isClosed
+    }
+    if wasClosed { return }
+    timer?.stop()
     timer = nil
-    appender?.end()
     appender = nil
-    for segment in segments { segment.file.close() }
+    syncLock.withLock { for segment in segments { segment.file.close() } }
   }
 }
