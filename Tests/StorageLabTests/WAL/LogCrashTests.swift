@@ -261,7 +261,9 @@ private final class LogCrashRun: @unchecked Sendable {
       ] {
         self.crashPoints += 1
         do {
-          _ = try self.recover(copy.afterCrash(second), mode)
+          // What a kill left in the operating system's hands, power loss may still take.
+          _ = try self.recover(
+            copy.afterCrash(second), second == .keepEverything ? mode : second)
         } catch {
           errors.list.append("in recovery, before \(call.kind) \(call.path), \(second): \(error)")
         }
