@@ -258,6 +258,13 @@ struct SQLiteCacheFigures {
   var misses: UInt64 = 0
   /// Schema and statements.
   var otherBytes = 0
+
+  static func += (left: inout SQLiteCacheFigures, right: SQLiteCacheFigures) {
+    left.bytes += right.bytes
+    left.hits += right.hits
+    left.misses += right.misses
+    left.otherBytes += right.otherBytes
+  }
 }
 
 /// The statements that each connection prepares once, on first use.

@@ -7,24 +7,23 @@ extension SQLiteEngine {
     statistics.record(counters)
     statistics.cacheBudget = options.cacheBytes
     statistics.openSnapshots = snapshots.open.load(ordering: .relaxed)
-    var cache = pool.cacheFigures()
-    writerLock.lock()
+    lockForWriting()
     if isClosed {
       writerLock.unlock()
       throw .closed("the engine")
     }
     writer.updateCacheFigures()
+    var cache = writer.cache
     statistics.userBytesWritten = userBytesWritten
     let synchronous = synchronous
     let logFrames = writer.logFrames
     writerLock.unlock()
 
-    cache.bytes += writer.cache.bytes
-    cache.otherBytes += writer.cache.otherBytes
+    cache += pool.cacheFigures()
     statistics.cacheBytes = cache.bytes
     statistics.otherMemoryBytes = cache.otherBytes
-    statistics.cacheHits = cache.hits + writer.cache.hits
-    statistics.cacheMisses = cache.misses + writer.cache.misses
+    statistics.cacheHits = cache.hits
+    statistics.cacheMisses = cache.misses
 
     let reader = try pool.borrow()
     defer { pool.giveBack(reader) }

@@ -20,11 +20,11 @@ extension SQLiteEngine {
   private func withWriter(
     _ body: (SQLiteConnection) throws(StorageError) -> Void
   ) throws(StorageError) {
-    try writerLock.withLock { () throws(StorageError) in
-      if isClosed { throw .closed("the engine") }
-      if options.isReadOnly { throw readOnlyError }
-      try body(writer)
-    }
+    lockForWriting()
+    defer { writerLock.unlock() }
+    if isClosed { throw .closed("the engine") }
+    if options.isReadOnly { throw readOnlyError }
+    try body(writer)
   }
 
   /// With the classes `none` and `process` SQLite runs without syncs, and a power loss while
@@ -93,7 +93,7 @@ extension SQLiteEngine {
   }
 
   public func close() throws(StorageError) {
-    writerLock.lock()
+    lockForWriting()
     defer { writerLock.unlock() }
     if isClosed { return }
     isClosed = true

@@ -28,8 +28,10 @@ public final class SQLiteEngine: StorageEngine {
   let vfs: SQLiteVFS?
   let pool: SQLiteReaderPool
   let snapshots = SQLiteSnapshotCounter()
-  /// Guards `writer`. A plain read takes it only when it is free.
+  /// Guards `writer`. A plain read takes it only when it is free and nobody wants to write:
+  /// a thread that reads in a loop would keep the writers out.
   let writerLock = WaitableLock()
+  let waitingWriters = Atomic<Int>(0)
   let writer: SQLiteConnection
   let syncTimer: SQLiteSyncTimer?
   /// Bytes of a page, and frames in the log that make a commit copy them back.
@@ -91,7 +93,7 @@ public final class SQLiteEngine: StorageEngine {
   public func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
     try EngineLimits.checkKey(key.byteCount)
     return try key.withSlice { (key) throws(StorageError) in
-      if writerLock.tryLock() {
+      if waitingWriters.load(ordering: .relaxed) == 0 && writerLock.tryLock() {
         defer { writerLock.unlock() }
         if isClosed { throw .closed("the engine") }
         try writer.setCacheShare(pool.cacheShare)
@@ -198,12 +200,19 @@ public final class SQLiteEngine: StorageEngine {
       remedy: "Open it without isReadOnly to write", path: options.path)
   }
 
+  @inline(__always)
+  func lockForWriting() {
+    waitingWriters.wrappingAdd(1, ordering: .relaxed)
+    writerLock.lock()
+    waitingWriters.wrappingSubtract(1, ordering: .relaxed)
+  }
+
   /// Runs one transaction as the only writer, then the upkeep that it made due.
   @inline(__always)
   private func commit(
     userBytes: Int, _ body: (SQLiteConnection) throws(StorageError) -> Void
   ) throws(StorageError) {
-    writerLock.lock()
+    lockForWriting()
     defer { writerLock.unlock() }
     if isClosed { throw .closed("the engine") }
     if options.isReadOnly { throw readOnlyError }

@@ -107,8 +107,10 @@ final class SQLiteReaderPool: @unchecked Sendable {
     connection.close()
     openReaders.wrappingSubtract(1, ordering: .relaxed)
     lock.withLock {
-      past.hits += connection.cache.hits
-      past.misses += connection.cache.misses
+      past += connection.cache
+      // Its memory went with it.
+      past.bytes = 0
+      past.otherBytes = 0
     }
   }
 
@@ -135,12 +137,7 @@ final class SQLiteReaderPool: @unchecked Sendable {
         connection.updateCacheFigures()
         connection.lock.unlock()
       }
-      for connection in idle + Array(busy.values) {
-        sum.bytes += connection.cache.bytes
-        sum.hits += connection.cache.hits
-        sum.misses += connection.cache.misses
-        sum.otherBytes += connection.cache.otherBytes
-      }
+      for connection in idle + Array(busy.values) { sum += connection.cache }
       return sum
     }
   }
