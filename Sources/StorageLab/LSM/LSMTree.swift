@@ -28,6 +28,8 @@ final class LSMTree: @unchecked Sendable {
   /// The memtable that takes writes; the same as `state.memtables[0]`.
   var active: Memtable
   var lastSequence: UInt64 = 0
+  /// Set when the log holds records of a write that failed: no more writes then.
+  var logFailure: StorageError?
   /// Nanoseconds of delay that throttled writes have earned and not yet slept.
   var throttleDebt: UInt64 = 0
   /// Where the log will go on; while it is replayed and without one.
@@ -189,6 +191,7 @@ final class LSMTree: @unchecked Sendable {
   @inline(__always)
   func commit(_ group: UnsafeBufferPointer<PendingWrite>) throws(StorageError) {
     try checkOpen()
+    if let logFailure { throw logFailure }
     try makeRoom(for: group)
     if let log {
       let start = log.end
@@ -197,7 +200,7 @@ final class LSMTree: @unchecked Sendable {
         for write in group { end = try log.append(write) }
         try log.commit(end)
       } catch {
-        try? log.rewind(to: start)
+        takeBack(log, to: start)
         throw error
       }
     }
@@ -208,6 +211,17 @@ final class LSMTree: @unchecked Sendable {
     }
     userBytes.wrappingAdd(bytes, ordering: .relaxed)
     visible.store(lastSequence, ordering: .releasing)
+  }
+
+  /// Removes the records of a group that failed, so that a replay does not find them. If that
+  /// fails too, nothing may be logged behind them.
+  private func takeBack(_ log: WriteAheadLog, to start: LSN) {
+    if log.end == start { return }
+    do throws(StorageError) { try log.rewind(to: start) } catch {
+      logFailure = StorageError(
+        .writesRefused, "a failed write could not be taken out of the log (\(error.message))",
+        remedy: "Close the database and open it again", path: error.path)
+    }
   }
 
   let userBytes = Atomic<UInt64>(0)
