@@ -207,7 +207,9 @@ final class LSMTree: @unchecked Sendable {
     var bytes: UInt64 = 0
     for write in group {
       try apply(write)
-      bytes &+= UInt64(write.encodedLength)
+      try write.forEachOperation { (operation) in
+        bytes &+= UInt64(operation.key.count &+ operation.value.count)
+      }
     }
     userBytes.wrappingAdd(bytes, ordering: .relaxed)
     visible.store(lastSequence, ordering: .releasing)
