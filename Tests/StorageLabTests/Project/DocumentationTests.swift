@@ -27,6 +27,20 @@ import Testing
     }
   }
 
+  /// The README's example is the one that `EmbeddingExample.swift` compiles and a test runs.
+  @Test func theEmbeddingExampleIsTheOneThatCompiles() throws {
+    let source = try SourceTree.text("Tests/StorageLabTests/Project/EmbeddingExample.swift")
+    let start = try #require(source.range(of: "// example begins\n"))
+    let end = try #require(source.range(of: "    // example ends"))
+    let body = source[start.upperBound..<end.lowerBound]
+      .split(separator: "\n", omittingEmptySubsequences: false)
+      .map { $0.hasPrefix("    ") ? String($0.dropFirst(4)) : String($0) }
+      .joined(separator: "\n")
+    #expect(
+      try SourceTree.text("README.md").contains(body),
+      "README.md must show the body of EmbeddingExample.swift, word for word")
+  }
+
   private func withoutCode(_ text: String) -> String {
     var inBlock = false
     return text.split(separator: "\n", omittingEmptySubsequences: false).map { line -> String in
