@@ -141,6 +141,7 @@ public final class BTreeCursor: Cursor {
   private func begin() throws(StorageError) {
     if isClosed { throw .closed("the cursor") }
     try engine.checkOpen()
+    engine.accesses.add(holder.height)
     dropLeaf()
     state.pointee.isValid = false
     state.pointee.depth = 0
@@ -256,6 +257,7 @@ public final class BTreeCursor: Cursor {
         cache.unpin(id)
         throw error
       }
+      engine.accesses.add(1)
       prefetchNeighbour(page, index, forward)
       cache.unpin(id)
       dropLeaf()

@@ -8,7 +8,7 @@ extension BTreeEngine {
     }
     let pages = space.counts
     let misses = cache.misses.load(ordering: .relaxed)
-    let accesses = readCount * UInt64(height)
+    let accesses = self.accesses.value
     result.userBytesWritten = userBytes
     result.cacheMisses = misses
     result.cacheHits = accesses > misses ? accesses - misses : 0

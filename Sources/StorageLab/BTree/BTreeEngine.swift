@@ -38,7 +38,8 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
 
   let isClosed = Atomic<Bool>(false)
   let openSnapshots = Atomic<Int>(0)
-  private let reads = StripedCounter()
+  /// Pages that reads and cursors visited, in the cache or not.
+  let accesses = StripedCounter()
   private var maintenance: BTreeMaintenance?
 
   /// Opens, and if allowed makes, the database at `options.path`.
@@ -96,7 +97,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
   public func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
     try EngineLimits.checkKey(key.byteCount)
     try checkOpen()
-    reads.increment()
+    accesses.add(root.height)
     return try key.withSlice { (key) throws(StorageError) in
       if tuning.readsOptimistically {
         switch try BTreeReader(cache: cache, root: root).read(key, body) {
@@ -338,6 +339,4 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     directory.release()
     try result.get()
   }
-
-  var readCount: UInt64 { reads.value }
 }

@@ -94,6 +94,7 @@ struct BTreeReader {
       if found.outcome == .undecided { return nil }
       let child = page.child(checked: found.childIndex)
       guard cache.isInRange(child) else { return nil }
+      if level == 1 { cache.prefetchLeaf(child) }
       var next = cache.word(child)
       if !cache.validate(id, word) { return nil }
       if !PageState.isReadable(next) {

@@ -17,6 +17,7 @@ public final class BTreeSnapshot: Snapshot, @unchecked Sendable {
   public func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
     try EngineLimits.checkKey(key.byteCount)
     try checkOpen()
+    engine.accesses.add(holder.height)
     return try key.withSlice { (key) throws(StorageError) in
       try engine.cache.readFrozen(root: holder.root, key, body)
     }

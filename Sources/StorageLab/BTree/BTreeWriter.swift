@@ -258,6 +258,7 @@ final class BTreeWriter: @unchecked Sendable {
         depth &+= 1
         level &-= 1
         guard cache.isInRange(child) else { throw cache.outOfRange(child) }
+        if level == 0 { cache.prefetchLeaf(child) }
         id = child
       }
     }

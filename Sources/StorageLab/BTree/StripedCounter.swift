@@ -23,11 +23,11 @@ final class StripedCounter: @unchecked Sendable {
   }
 
   @inline(__always)
-  func increment() {
+  func add(_ count: Int) {
     // Thread descriptors lie a stack apart: the bits above tell them apart.
     let thread = UInt(pthread_self())
     let index = Int(truncatingIfNeeded: (thread >> 12) ^ (thread >> 23)) & 15
-    cell(index).pointee.wrappingAdd(1, ordering: .relaxed)
+    cell(index).pointee.wrappingAdd(UInt64(count), ordering: .relaxed)
   }
 
   var value: UInt64 {

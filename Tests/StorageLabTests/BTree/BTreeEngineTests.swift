@@ -23,6 +23,28 @@ import Testing
     try expectSound(again)
   }
 
+  /// A log left by one class is replayed by another, and positions go on.
+  @Test func durabilityClassesFollowOneAnother() throws {
+    var directory = BTreeTestDirectory()
+    let classes: [Durability] = [.process, .none, .commit, .none, .process, .commit]
+    for (round, durability) in classes.enumerated() {
+      let engine = try BTreeEngine.open(directory.options(durability: durability), smallTuning())
+      for earlier in 0..<round {
+        for index in 0..<50 { #expect(try engine.get("\(earlier)-\(index)") == "\(earlier)") }
+      }
+      for index in 0..<50 { try engine.put("\(round)-\(index)", "\(round)") }
+      if durability == .none {
+        try engine.sync()
+        try engine.close()
+      } else {
+        // Go on with what a kill leaves.
+        let crashed = try directory.copy()
+        try engine.close()
+        directory = crashed
+      }
+    }
+  }
+
   @Test(arguments: [4096, 8192, 65536]) func followsTheModel(_ pageSize: Int) throws {
     var random = SeededRandom(seed: UInt64(pageSize) + 1)
     let directory = BTreeTestDirectory()
