@@ -113,9 +113,15 @@ public struct Amplification: Sendable, Equatable {
 extension BenchMeasurement {
   public var amplification: Amplification { Amplification(counters, space) }
 
-  /// Hits per page or block asked of the cache; nil when none was.
+  /// Hits per page or block asked of the cache; nil when none was, or the counter went back.
   public var cacheHitRate: Double? {
-    Amplification.ratio(counters.cacheHits, counters.cacheHits &+ counters.cacheMisses)
+    if cacheCountersWentBack { return nil }
+    return Amplification.ratio(counters.cacheHits, counters.cacheHits &+ counters.cacheMisses)
+  }
+
+  /// A difference of counters that lies beyond any count is a counter that went down.
+  var cacheCountersWentBack: Bool {
+    counters.cacheHits > UInt64.max / 2 || counters.cacheMisses > UInt64.max / 2
   }
 
   /// Bytes written, upkeep included.

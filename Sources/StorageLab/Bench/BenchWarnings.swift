@@ -26,9 +26,8 @@ extension BenchWarning {
     warnings += samples(bundle) + volatile(bundle) + memory(bundle)
     for workload in bundle.workloads {
       warnings += durability(workload, threads: configuration.threads)
-      warnings += counters(workload)
     }
-    return warnings
+    return warnings + counters(bundle)
   }
 
   /// Data that fits a cache measures that cache.
@@ -133,33 +132,39 @@ extension BenchWarning {
     return warnings
   }
 
-  /// Counters that cannot be what they say.
-  private static func counters(_ workload: RunBundle.WorkloadResult) -> [BenchWarning] {
-    var warnings: [BenchWarning] = []
-    func warn(_ engine: String, _ message: String) {
-      warnings.append(
-        BenchWarning(.impossibleCounter, message, workload: workload.name, engine: engine))
-    }
-    for engine in workload.engines where engine.isPersistent {
-      for round in engine.rounds {
-        let counters = round.counters
-        let user = counters.userBytesWritten
-        if counters.engineUserBytes != user {
-          warn(
-            engine.engine,
-            "counts \(counters.engineUserBytes) user bytes, the benchmark wrote \(user)")
-          break
-        }
-        if user > 0 && workload.durability != "none" && round.bytesWritten < user {
-          warn(engine.engine, "wrote \(round.bytesWritten) bytes to files for \(user) user bytes")
-          break
-        }
-        if counters.found > 1_000 && counters.cacheHits + counters.cacheMisses == 0 {
-          warn(engine.engine, "answered \(counters.found) reads without a cache hit or miss")
-          break
+  /// Counters that cannot be what they say: the first case of each engine, and how many more.
+  private static func counters(_ bundle: RunBundle) -> [BenchWarning] {
+    bundle.configuration.engines.compactMap { name in
+      var cases: [(workload: String, message: String)] = []
+      for workload in bundle.workloads {
+        for engine in workload.engines where engine.engine == name && engine.isPersistent {
+          guard let message = engine.rounds.lazy.compactMap({ impossible($0, workload) }).first
+          else { continue }
+          cases.append((workload.name, message))
         }
       }
+      guard let first = cases.first else { return nil }
+      let more = cases.count > 1 ? " (the like in \(cases.count - 1) more workloads)" : ""
+      return BenchWarning(
+        .impossibleCounter, first.message + more, workload: first.workload, engine: name)
     }
-    return warnings
+  }
+
+  private static func impossible(
+    _ round: BenchMeasurement, _ workload: RunBundle.WorkloadResult
+  ) -> String? {
+    let counters = round.counters
+    let user = counters.userBytesWritten
+    if counters.engineUserBytes != user {
+      return "counts \(counters.engineUserBytes) user bytes, the benchmark wrote \(user)"
+    }
+    if round.cacheCountersWentBack { return "counts cache hits or misses backwards" }
+    if user > 0 && workload.durability != "none" && round.bytesWritten < user {
+      return "wrote \(round.bytesWritten) bytes to files for \(user) user bytes"
+    }
+    if counters.found > 1_000 && counters.cacheHits == 0 && counters.cacheMisses == 0 {
+      return "answered \(counters.found) reads without a cache hit or miss"
+    }
+    return nil
   }
 }

@@ -21,16 +21,18 @@ public final class LSMEngine: StorageEngine {
 
   deinit { if !tree.isClosed.load(ordering: .acquiring) { tree.abandon() } }
 
-  /// Opens or makes the database at `options.path`.
+  /// Opens or makes the database at `options.path`. Without `tuning` the defaults hold, made
+  /// smaller to fit `options.writeBufferBytes` where that is set.
   ///
   /// Errors: those of `EngineDirectory.open`; `invalidArgument` for impossible tuning;
   /// `corruption` when the manifest, a named table's presence or the log is damaged;
   /// `unsupportedVersion`; `noSpace`, `io`. Complexity: linear in the log that must be
   /// replayed, which the memtables' size bounds.
   public static func open(
-    _ options: EngineOptions, _ tuning: LSMTuning = .init()
+    _ options: EngineOptions, _ tuning: LSMTuning? = nil
   ) throws(StorageError) -> LSMEngine {
-    LSMEngine(try LSMTree.open(options, tuning))
+    let standard = options.writeBufferBytes.map { LSMTuning(writeBufferBytes: $0) }
+    return LSMEngine(try LSMTree.open(options, tuning ?? standard ?? LSMTuning()))
   }
 
   // MARK: Reading

@@ -30,6 +30,16 @@ public struct LSMTuning: Sendable {
 
   public init() {}
 
+  /// The defaults with all that follows from the memtables' size in proportion: `budget` bytes
+  /// for the writable memtable and those that wait, levels and tables as much smaller.
+  public init(writeBufferBytes budget: Int) {
+    let whole = memtableBytes * (1 + waitingMemtables)
+    let share = min(1, Double(max(1 << 20, budget)) / Double(whole))
+    memtableBytes = Int(Double(memtableBytes) * share)
+    baseLevelBytes = Int(Double(baseLevelBytes) * share)
+    tableBytes = Int(Double(tableBytes) * share)
+  }
+
   /// Errors: `invalidArgument` naming the field.
   func validate() throws(StorageError) {
     func check(_ holds: Bool, _ what: String) throws(StorageError) {

@@ -117,7 +117,8 @@ enum BenchHeader {
         label: "engines",
         text: "\(configuration.engines.joined(separator: ", ")); durability "
           + "\(configuration.durability), cache "
-          + "\(Quantity.bytes(Double(configuration.cacheBytes))) each"),
+          + "\(Quantity.bytes(Double(configuration.cacheBytes))) each, write buffers beside it "
+          + "as much again"),
       Line(label: "data", text: data),
       Line(
         label: "requests",

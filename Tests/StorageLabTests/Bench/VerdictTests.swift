@@ -165,8 +165,10 @@ struct BenchWarningTests {
     durability: String, writes: UInt64, syncs: UInt64, userBytes: UInt64 = 1_000,
     engineBytes: UInt64 = 1_000
   ) -> RunBundle {
+    var configuration = BenchConfiguration()
+    configuration.engines = ["e"]
     var bundle = RunBundle(
-      startedAt: "", configuration: BenchConfiguration(),
+      startedAt: "", configuration: configuration,
       machine: MachineDescription(
         processor: "", cores: 1, memoryBytes: 0, kernel: "", fileSystem: "ext4",
         isDebugBuild: false))
@@ -224,9 +226,16 @@ struct BenchWarningTests {
         == [.impossibleCounter])
   }
 
+  @Test func aCounterThatWentBackIsFoundAndNotShown() {
+    var run = bundle(durability: "process", writes: 1_000, syncs: 3)
+    run.workloads[0].engines[0].rounds[0].counters.cacheHits = 0 &- 5
+    run.workloads[0].engines[0].rounds[0].counters.cacheMisses = 10
+    #expect(codes(run) == [.impossibleCounter])
+    #expect(run.workloads[0].engines[0].rounds[0].cacheHitRate == nil)
+  }
+
   @Test func memoryBesideTheCacheIsSaid() {
     var run = bundle(durability: "process", writes: 1_000, syncs: 3)
-    run.configuration.engines = ["e"]
     run.workloads[0].engines[0].rounds[0].counters.memoryOutsideCache = 1 << 30
     #expect(codes(run) == [.unequalMemory])
   }
