@@ -101,7 +101,7 @@ public struct Verdict: Sendable, Equatable {
       cpuMicroseconds = middle { $0.cpuMicroseconds }
       fileCalls = perRequest { $0.counters.io.reads &+ $0.counters.io.writes }
       syncs = perRequest { $0.counters.io.syncs }
-      cacheMisses = perRequest { $0.counters.cacheMisses }
+      cacheMisses = perRequest { $0.cacheCountersWentBack ? 0 : $0.counters.cacheMisses }
       bytesReadPerRequest = perRequest { $0.counters.io.bytesRead }
       bytesWrittenPerRequest = perRequest { $0.counters.io.bytesWritten }
       let ratios = result.rounds.compactMap(\.amplification.write)
