@@ -10,12 +10,13 @@ public struct ProgramGenerator {
   }
 
   private var random: SeededRandom
-  private let seed: UInt64
+  private let fillsDevice: Bool
   private let mood: Mood
   private let prefixes: [String]
 
-  public init(seed: UInt64) {
-    self.seed = seed
+  /// `fillsDevice` lets the device run full now and then.
+  public init(seed: UInt64, fillsDevice: Bool = false) {
+    self.fillsDevice = fillsDevice
     random = SeededRandom(seed: seed)
     var mood = Mood()
     switch random.below(6) {
@@ -31,8 +32,10 @@ public struct ProgramGenerator {
   }
 
   /// The program of this seed with about `length` operations.
-  public static func program(seed: UInt64, length: Int) -> OperationProgram {
-    var generator = ProgramGenerator(seed: seed)
+  public static func program(
+    seed: UInt64, length: Int, fillsDevice: Bool = false
+  ) -> OperationProgram {
+    var generator = ProgramGenerator(seed: seed, fillsDevice: fillsDevice)
     return OperationProgram((0..<length).map { _ in OperationProgram.Step(generator.operation()) })
   }
 
@@ -113,10 +116,13 @@ public struct ProgramGenerator {
   }
 
   private mutating func restart() -> ProgramOperation {
+    if fillsDevice, random.chance(0.6) {
+      return .space(random.chance(0.4) ? nil : Int64(random.below(5) * random.below(30_000)))
+    }
     switch random.below(5) {
-    case 0, 1: .reopen
-    case 2, 3: .crash(crashMode())
-    default: .crashAfter(calls: 1 + random.below(40), crashMode())
+    case 0, 1: return .reopen
+    case 2, 3: return .crash(crashMode())
+    default: return .crashAfter(calls: 1 + random.below(40), crashMode())
     }
   }
 

@@ -27,13 +27,19 @@ import Testing
   private static let classes =
     environment["LAB_DURABILITY"].flatMap { Durability($0) }.map { [$0] } ?? Durability.allForTests
 
-  private func run(_ engine: TestEngine, count: Int) throws {
+  @Test(arguments: TestEngine.persistent)
+  func fullDevicesLoseNothing(_ engine: TestEngine) throws {
+    try run(engine, count: ModelTests.programs / 6, fillsDevice: true)
+  }
+
+  private func run(_ engine: TestEngine, count: Int, fillsDevice: Bool = false) throws {
     let classes = ModelTests.classes
     for index in 0..<UInt64(count) {
       let seed = Hash64.hash(ModelTests.rootSeed &+ index) % 1_000_000_007
       let runner = engine.runner(classes[Int(index) % classes.count])
       // Mostly short programs: they find most, and shrink fast.
-      let program = ProgramGenerator.program(seed: seed, length: index % 10 == 9 ? 400 : 60)
+      let program = ProgramGenerator.program(
+        seed: seed, length: index % 10 == 9 ? 400 : 60, fillsDevice: fillsDevice)
       do throws(ProgramFailure) {
         try runner.run(program)
       } catch {
