@@ -19,7 +19,9 @@ final class SQLiteFile: @unchecked Sendable {
   private let isDatabase: Bool
   private let isLog: Bool
   private let removesOnClose: Bool
-  /// A file's creation is durable once its directory was synced; done with its first sync.
+  /// A file's name is durable once its directory was synced; done with the handle's first
+  /// sync. Not only for a file that this handle created: another connection, or a process
+  /// that was killed before it could sync, may have.
   private let needsDirectorySync: Atomic<Bool>
   private var level: Int32 = SQLITE_LOCK_NONE
   private var isMapped = false
@@ -31,7 +33,7 @@ final class SQLiteFile: @unchecked Sendable {
 
   private init(
     _ vfs: SQLiteVFS, path: String, file: (any File)?, isDatabase: Bool, isLog: Bool,
-    removesOnClose: Bool, isNew: Bool
+    removesOnClose: Bool
   ) {
     self.vfs = vfs
     self.path = path
@@ -39,7 +41,7 @@ final class SQLiteFile: @unchecked Sendable {
     self.isDatabase = isDatabase
     self.isLog = isLog
     self.removesOnClose = removesOnClose
-    needsDirectorySync = Atomic(isNew && !removesOnClose)
+    needsDirectorySync = Atomic(!vfs.isReadOnly && !removesOnClose)
   }
 
   // MARK: Opening
@@ -54,22 +56,19 @@ final class SQLiteFile: @unchecked Sendable {
     let path = name.map { String(cString: $0) } ?? vfs.nextTemporaryPath()
     let removesOnClose = flags & SQLITE_OPEN_DELETEONCLOSE != 0
     do throws(StorageError) {
-      let isNew: Bool
       let file: (any File)?
       let exists = try vfs.fileSystem.exists(path)
       if vfs.isReadOnly {
-        isNew = false
         // A log that is not there reads as an empty one: nothing is created.
         file = flags & SQLITE_OPEN_WAL != 0 && !exists ? nil : try vfs.fileSystem.open(path, .read)
       } else {
-        isNew = !exists
         let mode: FileMode =
           removesOnClose ? .truncate : flags & SQLITE_OPEN_CREATE != 0 ? .create : .readWrite
         file = try vfs.fileSystem.open(path, mode)
       }
       let object = SQLiteFile(
         vfs, path: path, file: file, isDatabase: flags & SQLITE_OPEN_MAIN_DB != 0,
-        isLog: flags & SQLITE_OPEN_WAL != 0, removesOnClose: removesOnClose, isNew: isNew)
+        isLog: flags & SQLITE_OPEN_WAL != 0, removesOnClose: removesOnClose)
       UnsafeMutableRawPointer(record).assumingMemoryBound(to: SQLiteFileRecord.self)
         .pointee.object = Unmanaged.passRetained(object).toOpaque()
       record.pointee.pMethods = UnsafePointer(methods)
@@ -165,7 +164,7 @@ final class SQLiteFile: @unchecked Sendable {
     return vfs.attempt(SQLiteCode.syncFailed) { () throws(StorageError) in try sync() }
   }
 
-  /// Makes the file's bytes durable, and its name if it was created here.
+  /// Makes the file's bytes durable, and at first its name.
   func sync() throws(StorageError) {
     guard let file else { return }
     try file.sync()
