@@ -182,13 +182,14 @@ final class BTreePageCache: @unchecked Sendable {
   /// optimistic readers rely on.
   @inline(__always)
   func tryLatch(_ id: UInt32, _ word: UInt64) -> Bool {
-    var expected = word
+    // The pins in `word` are those of when it was taken; what counts is who pins it now.
+    var expected = states[Int(id)].load(ordering: .relaxed)
     while true {
+      if (expected ^ word) & PageState.stableMask != 0 { return false }
       if expected & PageState.sharedMask != 0 { return false }
       let (exchanged, original) = states[Int(id)].weakCompareExchange(
         expected: expected, desired: expected | PageState.exclusive, ordering: .acquiring)
       if exchanged { return true }
-      if (original ^ word) & PageState.stableMask != 0 { return false }
       expected = original
     }
   }

@@ -3,17 +3,8 @@ import Testing
 @testable import StorageLab
 
 @Suite struct ConformanceTests {
-  /// Checks that an engine is known to fail, by name; each is a defect to remove.
-  static let knownDefects: [String: Set<String>] = [
-    "btree": [
-      "snapshots beside a writer see whole batches",
-      "cursors beside a writer see whole batches, both ways",
-    ]
-  ]
-
   @Test(arguments: TestEngine.all, Conformance.checks)
   func contractHolds(_ engine: TestEngine, _ check: ConformanceCheck) throws {
-    if ConformanceTests.knownDefects[engine.name]?.contains(check.name) == true { return }
     do throws(ConformanceFailure) { try check.run(engine.entry) } catch {
       Issue.record("\(error)")
     }
