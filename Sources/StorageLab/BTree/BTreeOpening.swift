@@ -34,6 +34,12 @@ final class BTreeOpening {
   func load() throws(StorageError) -> Loaded {
     if try !options.fileSystem.exists(pagesPath) { try create() }
     let file = try options.fileSystem.open(pagesPath, options.isReadOnly ? .read : .readWrite)
+    if !options.isReadOnly {
+      // A killed process may have written the newest superblock and never synced it: make it
+      // durable before the log and the pages that it replaces are used again.
+      try file.sync()
+      try options.fileSystem.syncDirectory(options.path)
+    }
     let copies = try BTreeSuperblock.read(file)
     let superblock = try BTreeSuperblock.load(file)
     let cache = try BTreePageCache(

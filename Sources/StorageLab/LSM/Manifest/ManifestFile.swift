@@ -124,8 +124,13 @@ final class ManifestFile: @unchecked Sendable {
       // The torn record must not come back behind a shorter one.
       try roll()
     } else {
-      file = try fileSystem.open(
+      let file = try fileSystem.open(
         joinPath(directory, ManifestFormat.fileName(number)), .readWrite)
+      self.file = file
+      // A killed process may have written the last edit, or the pointer here, and never
+      // synced it: make it durable before anything is released that it replaces.
+      try file.sync()
+      try fileSystem.syncDirectory(directory)
     }
   }
 
