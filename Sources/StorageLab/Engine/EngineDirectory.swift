@@ -29,8 +29,7 @@ public final class EngineDirectory: Sendable {
     let mayCreate = options.createIfMissing && !options.isReadOnly
     if try !fileSystem.exists(path) {
       guard mayCreate else { throw missing(path) }
-      try fileSystem.createDirectory(path)
-      try fileSystem.syncDirectory(parentDirectory(path))
+      try create(path, fileSystem)
     }
     let identityPath = joinPath(path, identityName)
     let hasIdentity = try fileSystem.exists(identityPath)
@@ -49,16 +48,35 @@ public final class EngineDirectory: Sendable {
     let lock =
       options.isReadOnly
       ? try lockForReading(path, fileSystem) : try fileSystem.lock(joinPath(path, lockName))
-    if !hasIdentity {
-      do throws(StorageError) {
+    if hasIdentity { return (EngineDirectory(path: path, lock: lock), false) }
+    do throws(StorageError) {
+      // Another process may have made it before we had the lock.
+      let isNew = try !fileSystem.exists(identityPath)
+      if isNew {
         try fileSystem.replaceFile(
           identityPath, with: encode(engine: engine, version: version), directory: path)
-      } catch {
-        lock?.release()
-        throw error
+      } else {
+        try check(identityPath, engine: engine, version: version, fileSystem)
       }
+      return (EngineDirectory(path: path, lock: lock), isNew)
+    } catch {
+      lock?.release()
+      throw error
     }
-    return (EngineDirectory(path: path, lock: lock), !hasIdentity)
+  }
+
+  /// Makes the directory and its missing parents, each one's name durable.
+  private static func create(
+    _ path: String, _ fileSystem: any FileSystem
+  ) throws(StorageError) {
+    var parents: [String] = []
+    var directory = path
+    while try !fileSystem.exists(directory), parentDirectory(directory) != directory {
+      directory = parentDirectory(directory)
+      parents.append(directory)
+    }
+    try fileSystem.createDirectory(path)
+    for parent in parents.reversed() { try fileSystem.syncDirectory(parent) }
   }
 
   /// The engine and version that own the directory at `path`; nil when nobody does.
