@@ -35,14 +35,28 @@ extension BTreePageCache {
 
   /// REQUIRES: `clockLock`.
   private func takeSlot(_ id: UInt32) {
-    if let index = freeSlots.popLast() {
-      slots[index] = id
+    let index: Int
+    if let free = freeSlots.popLast() {
+      index = free
     } else {
       if slotCount == slotCapacity { growSlots() }
-      slots[slotCount] = id
+      index = slotCount
       slotCount += 1
     }
+    slots[index] = id
+    states[2 &* Int(id) &+ 1].store(UInt64(index), ordering: .relaxed)
     residentCount += 1
+  }
+
+  /// REQUIRES: `clockLock`; the page in the slot is latched and about to be not resident.
+  func freeSlot(_ index: Int) {
+    // Memory beyond the budget goes back to the system; a frame within it is used again.
+    if index >= budget {
+      madvise(memory + index * pageSize, pageSize, Int32(MADV_DONTNEED))
+    }
+    slots[index] = 0
+    freeSlots.append(index)
+    residentCount -= 1
   }
 
   private func growSlots() {
@@ -66,7 +80,7 @@ extension BTreePageCache {
       let word = self.word(victim)
       if word & (PageState.sharedMask | PageState.exclusive) != 0 { continue }
       if word & PageState.marked == 0 {
-        states[Int(victim)].bitwiseOr(PageState.marked, ordering: .relaxed)
+        states[2 &* Int(victim)].bitwiseOr(PageState.marked, ordering: .relaxed)
         continue
       }
       if word & PageState.dirty != 0 {
@@ -81,20 +95,17 @@ extension BTreePageCache {
 
   /// Drops a page if its word is still `word`. REQUIRES: `clockLock`; `slots[slot] == id`.
   private func evict(_ slot: Int, _ id: UInt32, _ word: UInt64) -> Bool {
-    let (exchanged, _) = states[Int(id)].compareExchange(
+    let (exchanged, _) = states[2 &* Int(id)].compareExchange(
       expected: word, desired: (word & ~PageState.dirty) | PageState.exclusive,
       ordering: .acquiringAndReleasing)
     if !exchanged { return false }
-    madvise(page(id).base, pageSize, Int32(MADV_DONTNEED))
-    slots[slot] = 0
-    freeSlots.append(slot)
-    residentCount -= 1
+    freeSlot(slot)
     evictions.wrappingAdd(1, ordering: .relaxed)
     // Only the writer's `bump` and `discard` may have touched the word meanwhile.
-    var now = states[Int(id)].load(ordering: .relaxed)
+    var now = states[2 &* Int(id)].load(ordering: .relaxed)
     while true {
       let gone = now & ~(PageState.exclusive | PageState.resident | PageState.marked)
-      let (done, original) = states[Int(id)].weakCompareExchange(
+      let (done, original) = states[2 &* Int(id)].weakCompareExchange(
         expected: now, desired: gone &+ PageState.versionUnit, ordering: .releasing)
       if done { return true }
       now = original
@@ -226,7 +237,7 @@ extension BTreePageCache {
       let word = self.word(id)
       if word & PageState.dirty == 0 || word & PageState.resident == 0 { return false }
       if word & PageState.exclusive == 0 {
-        let (exchanged, _) = states[Int(id)].weakCompareExchange(
+        let (exchanged, _) = states[2 &* Int(id)].weakCompareExchange(
           expected: word, desired: word &+ PageState.sharedUnit, ordering: .acquiring)
         if exchanged { return true }
       }
@@ -237,6 +248,6 @@ extension BTreePageCache {
   /// After a failed sync: a pinned page whose image may not have reached the medium must be
   /// written again.
   func markDirty(_ id: UInt32) {
-    states[Int(id)].bitwiseOr(PageState.dirty, ordering: .acquiringAndReleasing)
+    states[2 &* Int(id)].bitwiseOr(PageState.dirty, ordering: .acquiringAndReleasing)
   }
 }

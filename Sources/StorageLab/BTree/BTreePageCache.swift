@@ -2,9 +2,10 @@ import CLabShims
 import Glibc
 import Synchronization
 
-/// The page cache: a reserved range of addresses in which page n lives at `n × pageSize`, a
-/// state word per page, and a budget of resident pages kept by a clock (vmcache; Leis et al.,
-/// SIGMOD 2023). A hit costs one load of the state word: no hashing, no list to keep.
+/// The page cache: frames of one page each within a budget kept by a clock, and for every page
+/// of the file a state word (vmcache; Leis et al., SIGMOD 2023) with the page's frame beside
+/// it. A hit costs one line of that table: no hashing, no list to keep. Why frames and not one
+/// address per page: `docs/decisions/0005-frames-instead-of-virtual-pages.md`.
 ///
 /// Three ways to a page's bytes:
 /// - *optimistically*: take the word, read, `validate`; for readers of the newest state;
@@ -23,11 +24,13 @@ final class BTreePageCache: @unchecked Sendable {
   let capacity: Int
   let isReadOnly: Bool
 
+  /// The frames; those beyond the budget are touched only while pages cannot be written.
   let memory: UnsafeMutableRawPointer
+  /// Page n's state word at 2n, its frame's number at 2n + 1.
   let states: UnsafeMutablePointer<PageStateWord>
   private let pageShift: Int
 
-  // The clock: `slots` names the resident pages, 0 for none. Guarded by `clockLock`.
+  // The clock: `slots` names the page in each frame, 0 for none. Guarded by `clockLock`.
   let clockLock = WaitableLock()
   var slots: UnsafeMutablePointer<UInt32>
   var slotCapacity: Int
@@ -59,7 +62,7 @@ final class BTreePageCache: @unchecked Sendable {
     pageShift = pageSize.trailingZeroBitCount
     budget = max(BTreeTuning.minimumCachePages, cacheBytes / pageSize)
     let pages = min(maximumBytes / pageSize, Int(UInt32.max))
-    let stateBytes = pages * MemoryLayout<PageStateWord>.stride
+    let stateBytes = 2 * pages * MemoryLayout<PageStateWord>.stride
     guard let memory = BTreePageCache.reserve(pages * pageSize) else {
       throw BTreePageCache.addressError(pages * pageSize)
     }
@@ -68,8 +71,10 @@ final class BTreePageCache: @unchecked Sendable {
       throw BTreePageCache.addressError(stateBytes)
     }
     self.memory = memory
+    // Fewer misses of the processor's own address cache. A hint: small pages do as well.
+    madvise(memory, min(budget, pages) * pageSize, Int32(MADV_HUGEPAGE))
     // Zero is a valid word: not resident, not latched, version 0.
-    states = words.bindMemory(to: PageStateWord.self, capacity: pages)
+    states = words.bindMemory(to: PageStateWord.self, capacity: 2 * pages)
     capacity = pages
     slotCapacity = budget
     slots = .allocate(capacity: budget)
@@ -79,7 +84,7 @@ final class BTreePageCache: @unchecked Sendable {
 
   deinit {
     munmap(memory, capacity * pageSize)
-    munmap(states, capacity * MemoryLayout<PageStateWord>.stride)
+    munmap(states, 2 * capacity * MemoryLayout<PageStateWord>.stride)
     slots.deallocate()
     writeBuffer.deallocate()
     file.close()
@@ -99,15 +104,18 @@ final class BTreePageCache: @unchecked Sendable {
 
   // MARK: Addresses and words
 
+  /// The frame of a page that is, or a moment ago was, resident: what an optimistic reader
+  /// finds there counts only once the page's word validates.
   @inline(__always)
   func page(_ id: UInt32) -> BTreePage {
-    BTreePage(memory + (Int(id) &<< pageShift), size: pageSize)
+    let frame = Int(states[2 &* Int(id) &+ 1].load(ordering: .relaxed))
+    return BTreePage(memory + (frame &<< pageShift), size: pageSize)
   }
 
   func fileOffset(_ id: UInt32) -> Int64 { Int64(id) * Int64(pageSize) }
 
   @inline(__always)
-  func word(_ id: UInt32) -> UInt64 { states[Int(id)].load(ordering: .acquiring) }
+  func word(_ id: UInt32) -> UInt64 { states[2 &* Int(id)].load(ordering: .acquiring) }
 
   @inline(__always)
   func isInRange(_ id: UInt32) -> Bool { id >= BTreePage.firstPage && Int(id) < capacity }
@@ -116,7 +124,7 @@ final class BTreePageCache: @unchecked Sendable {
   @inline(__always)
   func validate(_ id: UInt32, _ word: UInt64) -> Bool {
     atomicMemoryFence(ordering: .acquiring)
-    let now = states[Int(id)].load(ordering: .relaxed)
+    let now = states[2 &* Int(id)].load(ordering: .relaxed)
     return (now ^ word) & PageState.stableMask == 0
   }
 
@@ -138,18 +146,18 @@ final class BTreePageCache: @unchecked Sendable {
   @inline(__always)
   func touch(_ id: UInt32, _ word: UInt64) {
     if word & PageState.marked != 0 {
-      states[Int(id)].bitwiseAnd(~PageState.marked, ordering: .relaxed)
+      states[2 &* Int(id)].bitwiseAnd(~PageState.marked, ordering: .relaxed)
     }
   }
 
   /// Invalidates what optimistic readers hold: the page was replaced or unlinked.
   func bump(_ id: UInt32) {
-    states[Int(id)].wrappingAdd(PageState.versionUnit, ordering: .acquiringAndReleasing)
+    states[2 &* Int(id)].wrappingAdd(PageState.versionUnit, ordering: .acquiringAndReleasing)
   }
 
   /// The page's content means nothing any more: nobody needs to write it.
   func discard(_ id: UInt32) {
-    states[Int(id)].bitwiseAnd(~PageState.dirty, ordering: .acquiringAndReleasing)
+    states[2 &* Int(id)].bitwiseAnd(~PageState.dirty, ordering: .acquiringAndReleasing)
   }
 
   // MARK: Pins and latches
@@ -162,7 +170,7 @@ final class BTreePageCache: @unchecked Sendable {
       let word = self.word(id)
       if PageState.isReadable(word) {
         let pinned = (word &+ PageState.sharedUnit) & ~PageState.marked
-        if states[Int(id)].weakCompareExchange(
+        if states[2 &* Int(id)].weakCompareExchange(
           expected: word, desired: pinned, ordering: .acquiring
         ).exchanged {
           return page(id)
@@ -175,7 +183,7 @@ final class BTreePageCache: @unchecked Sendable {
 
   @inline(__always)
   func unpin(_ id: UInt32) {
-    states[Int(id)].wrappingSubtract(PageState.sharedUnit, ordering: .releasing)
+    states[2 &* Int(id)].wrappingSubtract(PageState.sharedUnit, ordering: .releasing)
   }
 
   /// Takes the page exclusively if it is unpinned and its word has not changed in what
@@ -187,7 +195,7 @@ final class BTreePageCache: @unchecked Sendable {
     while true {
       if (expected ^ word) & PageState.stableMask != 0 { return false }
       if expected & PageState.sharedMask != 0 { return false }
-      let (exchanged, original) = states[Int(id)].weakCompareExchange(
+      let (exchanged, original) = states[2 &* Int(id)].weakCompareExchange(
         expected: expected, desired: expected | PageState.exclusive, ordering: .acquiring)
       if exchanged { return true }
       expected = original
@@ -197,10 +205,10 @@ final class BTreePageCache: @unchecked Sendable {
   /// Ends an edit: the page is dirty and readers of the old content notice.
   @inline(__always)
   func unlatchEdited(_ id: UInt32) {
-    var word = states[Int(id)].load(ordering: .relaxed)
+    var word = states[2 &* Int(id)].load(ordering: .relaxed)
     while true {
       let next = ((word & ~PageState.exclusive) | PageState.dirty) &+ PageState.versionUnit
-      let (exchanged, original) = states[Int(id)].weakCompareExchange(
+      let (exchanged, original) = states[2 &* Int(id)].weakCompareExchange(
         expected: word, desired: next, ordering: .releasing)
       if exchanged { return }
       word = original
@@ -210,7 +218,7 @@ final class BTreePageCache: @unchecked Sendable {
   /// Ends a latch under which nothing was changed.
   @inline(__always)
   func unlatchUnchanged(_ id: UInt32) {
-    states[Int(id)].bitwiseAnd(~PageState.exclusive, ordering: .releasing)
+    states[2 &* Int(id)].bitwiseAnd(~PageState.exclusive, ordering: .releasing)
   }
 
   /// Takes exclusively a page that the caller has pinned; waits for other pins to go.
@@ -219,7 +227,7 @@ final class BTreePageCache: @unchecked Sendable {
     while true {
       let word = self.word(id)
       if word & PageState.exclusive == 0 && word & PageState.sharedMask == 1 {
-        let (exchanged, _) = states[Int(id)].weakCompareExchange(
+        let (exchanged, _) = states[2 &* Int(id)].weakCompareExchange(
           expected: word, desired: word | PageState.exclusive, ordering: .acquiring)
         if exchanged { return }
       }
@@ -235,7 +243,7 @@ final class BTreePageCache: @unchecked Sendable {
       let word = self.word(id)
       if word & (PageState.exclusive | PageState.sharedMask) == 0 {
         // Not resident under our latch until it has a slot.
-        let (exchanged, _) = states[Int(id)].weakCompareExchange(
+        let (exchanged, _) = states[2 &* Int(id)].weakCompareExchange(
           expected: word, desired: word | PageState.exclusive, ordering: .acquiring)
         if exchanged {
           if word & PageState.resident == 0 { reserveSlot(id) }
@@ -244,10 +252,10 @@ final class BTreePageCache: @unchecked Sendable {
       }
       BTreePageCache.pause(&turns)
     }
-    var word = states[Int(id)].load(ordering: .relaxed)
+    var word = states[2 &* Int(id)].load(ordering: .relaxed)
     while true {
       let next = (word | PageState.resident | PageState.dirty) &+ PageState.sharedUnit
-      let (exchanged, original) = states[Int(id)].weakCompareExchange(
+      let (exchanged, original) = states[2 &* Int(id)].weakCompareExchange(
         expected: word, desired: next & ~PageState.marked, ordering: .acquiring)
       if exchanged { return page(id) }
       word = original
@@ -270,7 +278,7 @@ final class BTreePageCache: @unchecked Sendable {
       let word = self.word(id)
       if PageState.isReadable(word) { return }
       if word & PageState.exclusive == 0 {
-        let (exchanged, _) = states[Int(id)].weakCompareExchange(
+        let (exchanged, _) = states[2 &* Int(id)].weakCompareExchange(
           expected: word, desired: word | PageState.exclusive, ordering: .acquiring)
         if exchanged { break }
       }
@@ -290,27 +298,21 @@ final class BTreePageCache: @unchecked Sendable {
       giveUp(id)
       throw error
     }
-    var word = states[Int(id)].load(ordering: .relaxed)
+    var word = states[2 &* Int(id)].load(ordering: .relaxed)
     while true {
       let next = ((word & ~(PageState.exclusive | PageState.marked)) | PageState.resident)
-      let (exchanged, original) = states[Int(id)].weakCompareExchange(
+      let (exchanged, original) = states[2 &* Int(id)].weakCompareExchange(
         expected: word, desired: next &+ PageState.versionUnit, ordering: .releasing)
       if exchanged { return }
       word = original
     }
   }
 
-  /// Undoes a load that failed; the slot is found again by the clock.
+  /// Undoes a load that failed.
   private func giveUp(_ id: UInt32) {
     clockLock.withLock {
-      madvise(page(id).base, pageSize, Int32(MADV_DONTNEED))
-      for index in 0..<slotCount where slots[index] == id {
-        slots[index] = 0
-        freeSlots.append(index)
-        residentCount -= 1
-        break
-      }
-      states[Int(id)].bitwiseAnd(~PageState.exclusive, ordering: .releasing)
+      freeSlot(Int(states[2 &* Int(id) &+ 1].load(ordering: .relaxed)))
+      states[2 &* Int(id)].bitwiseAnd(~PageState.exclusive, ordering: .releasing)
     }
   }
 
