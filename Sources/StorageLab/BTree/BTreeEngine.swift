@@ -224,21 +224,14 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     try maintain(end)
   }
 
-  /// Appends the group's records and does what the class promises; all or nothing.
+  /// Appends the group's records and does what the class promises. When it throws, the log
+  /// has taken the whole group back.
   @inline(__always)
   private func append(_ writes: UnsafeBufferPointer<PendingWrite>) throws(StorageError) -> LSN {
     guard let log else { return gate.appliedLSN }
-    let start = log.end
-    var end = start
-    do throws(StorageError) {
-      for write in writes { end = try log.append(write) }
-      try log.commit(end)
-    } catch {
-      // Not acknowledged, so it must not come back. When that cannot be made sure of, the
-      // log itself refuses what follows.
-      if log.end > start { try? log.rewind(to: start) }
-      throw error
-    }
+    var end = log.end
+    for write in writes { end = try log.append(write) }
+    try log.commit(end)
     return end
   }
 
