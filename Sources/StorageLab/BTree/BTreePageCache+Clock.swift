@@ -44,7 +44,7 @@ extension BTreePageCache {
       slotCount += 1
     }
     slots[index] = id
-    states[2 &* Int(id) &+ 1].store(UInt64(index), ordering: .relaxed)
+    frame(id).pointee.store(UInt64(index), ordering: .relaxed)
     residentCount += 1
   }
 
@@ -80,7 +80,7 @@ extension BTreePageCache {
       let word = self.word(victim)
       if word & (PageState.sharedMask | PageState.exclusive) != 0 { continue }
       if word & PageState.marked == 0 {
-        states[2 &* Int(victim)].bitwiseOr(PageState.marked, ordering: .relaxed)
+        state(victim).pointee.bitwiseOr(PageState.marked, ordering: .relaxed)
         continue
       }
       if word & PageState.dirty != 0 {
@@ -95,17 +95,17 @@ extension BTreePageCache {
 
   /// Drops a page if its word is still `word`. REQUIRES: `clockLock`; `slots[slot] == id`.
   private func evict(_ slot: Int, _ id: UInt32, _ word: UInt64) -> Bool {
-    let (exchanged, _) = states[2 &* Int(id)].compareExchange(
+    let (exchanged, _) = state(id).pointee.compareExchange(
       expected: word, desired: (word & ~PageState.dirty) | PageState.exclusive,
       ordering: .acquiringAndReleasing)
     if !exchanged { return false }
     freeSlot(slot)
     evictions.wrappingAdd(1, ordering: .relaxed)
     // Only the writer's `bump` and `discard` may have touched the word meanwhile.
-    var now = states[2 &* Int(id)].load(ordering: .relaxed)
+    var now = state(id).pointee.load(ordering: .relaxed)
     while true {
       let gone = now & ~(PageState.exclusive | PageState.resident | PageState.marked)
-      let (done, original) = states[2 &* Int(id)].weakCompareExchange(
+      let (done, original) = state(id).pointee.weakCompareExchange(
         expected: now, desired: gone &+ PageState.versionUnit, ordering: .releasing)
       if done { return true }
       now = original
@@ -237,7 +237,7 @@ extension BTreePageCache {
       let word = self.word(id)
       if word & PageState.dirty == 0 || word & PageState.resident == 0 { return false }
       if word & PageState.exclusive == 0 {
-        let (exchanged, _) = states[2 &* Int(id)].weakCompareExchange(
+        let (exchanged, _) = state(id).pointee.weakCompareExchange(
           expected: word, desired: word &+ PageState.sharedUnit, ordering: .acquiring)
         if exchanged { return true }
       }
@@ -248,6 +248,6 @@ extension BTreePageCache {
   /// After a failed sync: a pinned page whose image may not have reached the medium must be
   /// written again.
   func markDirty(_ id: UInt32) {
-    states[2 &* Int(id)].bitwiseOr(PageState.dirty, ordering: .acquiringAndReleasing)
+    state(id).pointee.bitwiseOr(PageState.dirty, ordering: .acquiringAndReleasing)
   }
 }

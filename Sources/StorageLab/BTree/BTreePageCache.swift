@@ -26,8 +26,8 @@ final class BTreePageCache: @unchecked Sendable {
 
   /// The frames; those beyond the budget are touched only while pages cannot be written.
   let memory: UnsafeMutableRawPointer
-  /// Page n's state word at 2n, its frame's number at 2n + 1.
-  let states: UnsafeMutablePointer<PageStateWord>
+  /// Page n's state word at 2n, its frame's number at 2n + 1: see `state` and `frame`.
+  private let states: UnsafeMutablePointer<PageStateWord>
   private let pageShift: Int
 
   // The clock: `slots` names the page in each frame, 0 for none. Guarded by `clockLock`.
@@ -104,18 +104,24 @@ final class BTreePageCache: @unchecked Sendable {
 
   // MARK: Addresses and words
 
+  @inline(__always)
+  func state(_ id: UInt32) -> UnsafeMutablePointer<PageStateWord> { states + 2 &* Int(id) }
+
+  @inline(__always)
+  func frame(_ id: UInt32) -> UnsafeMutablePointer<PageStateWord> { states + (2 &* Int(id) &+ 1) }
+
   /// The frame of a page that is, or a moment ago was, resident: what an optimistic reader
   /// finds there counts only once the page's word validates.
   @inline(__always)
   func page(_ id: UInt32) -> BTreePage {
-    let frame = Int(states[2 &* Int(id) &+ 1].load(ordering: .relaxed))
+    let frame = Int(self.frame(id).pointee.load(ordering: .relaxed))
     return BTreePage(memory + (frame &<< pageShift), size: pageSize)
   }
 
   func fileOffset(_ id: UInt32) -> Int64 { Int64(id) * Int64(pageSize) }
 
   @inline(__always)
-  func word(_ id: UInt32) -> UInt64 { states[2 &* Int(id)].load(ordering: .acquiring) }
+  func word(_ id: UInt32) -> UInt64 { state(id).pointee.load(ordering: .acquiring) }
 
   @inline(__always)
   func isInRange(_ id: UInt32) -> Bool { id >= BTreePage.firstPage && Int(id) < capacity }
@@ -124,7 +130,7 @@ final class BTreePageCache: @unchecked Sendable {
   @inline(__always)
   func validate(_ id: UInt32, _ word: UInt64) -> Bool {
     atomicMemoryFence(ordering: .acquiring)
-    let now = states[2 &* Int(id)].load(ordering: .relaxed)
+    let now = state(id).pointee.load(ordering: .relaxed)
     return (now ^ word) & PageState.stableMask == 0
   }
 
@@ -146,18 +152,18 @@ final class BTreePageCache: @unchecked Sendable {
   @inline(__always)
   func touch(_ id: UInt32, _ word: UInt64) {
     if word & PageState.marked != 0 {
-      states[2 &* Int(id)].bitwiseAnd(~PageState.marked, ordering: .relaxed)
+      state(id).pointee.bitwiseAnd(~PageState.marked, ordering: .relaxed)
     }
   }
 
   /// Invalidates what optimistic readers hold: the page was replaced or unlinked.
   func bump(_ id: UInt32) {
-    states[2 &* Int(id)].wrappingAdd(PageState.versionUnit, ordering: .acquiringAndReleasing)
+    state(id).pointee.wrappingAdd(PageState.versionUnit, ordering: .acquiringAndReleasing)
   }
 
   /// The page's content means nothing any more: nobody needs to write it.
   func discard(_ id: UInt32) {
-    states[2 &* Int(id)].bitwiseAnd(~PageState.dirty, ordering: .acquiringAndReleasing)
+    state(id).pointee.bitwiseAnd(~PageState.dirty, ordering: .acquiringAndReleasing)
   }
 
   // MARK: Pins and latches
@@ -170,7 +176,7 @@ final class BTreePageCache: @unchecked Sendable {
       let word = self.word(id)
       if PageState.isReadable(word) {
         let pinned = (word &+ PageState.sharedUnit) & ~PageState.marked
-        if states[2 &* Int(id)].weakCompareExchange(
+        if state(id).pointee.weakCompareExchange(
           expected: word, desired: pinned, ordering: .acquiring
         ).exchanged {
           return page(id)
@@ -183,7 +189,7 @@ final class BTreePageCache: @unchecked Sendable {
 
   @inline(__always)
   func unpin(_ id: UInt32) {
-    states[2 &* Int(id)].wrappingSubtract(PageState.sharedUnit, ordering: .releasing)
+    state(id).pointee.wrappingSubtract(PageState.sharedUnit, ordering: .releasing)
   }
 
   /// Takes the page exclusively if it is unpinned and its word has not changed in what
@@ -191,11 +197,11 @@ final class BTreePageCache: @unchecked Sendable {
   @inline(__always)
   func tryLatch(_ id: UInt32, _ word: UInt64) -> Bool {
     // The pins in `word` are those of when it was taken; what counts is who pins it now.
-    var expected = states[Int(id)].load(ordering: .relaxed)
+    var expected = state(id).pointee.load(ordering: .relaxed)
     while true {
       if (expected ^ word) & PageState.stableMask != 0 { return false }
       if expected & PageState.sharedMask != 0 { return false }
-      let (exchanged, original) = states[2 &* Int(id)].weakCompareExchange(
+      let (exchanged, original) = state(id).pointee.weakCompareExchange(
         expected: expected, desired: expected | PageState.exclusive, ordering: .acquiring)
       if exchanged { return true }
       expected = original
@@ -205,10 +211,10 @@ final class BTreePageCache: @unchecked Sendable {
   /// Ends an edit: the page is dirty and readers of the old content notice.
   @inline(__always)
   func unlatchEdited(_ id: UInt32) {
-    var word = states[2 &* Int(id)].load(ordering: .relaxed)
+    var word = state(id).pointee.load(ordering: .relaxed)
     while true {
       let next = ((word & ~PageState.exclusive) | PageState.dirty) &+ PageState.versionUnit
-      let (exchanged, original) = states[2 &* Int(id)].weakCompareExchange(
+      let (exchanged, original) = state(id).pointee.weakCompareExchange(
         expected: word, desired: next, ordering: .releasing)
       if exchanged { return }
       word = original
@@ -218,7 +224,7 @@ final class BTreePageCache: @unchecked Sendable {
   /// Ends a latch under which nothing was changed.
   @inline(__always)
   func unlatchUnchanged(_ id: UInt32) {
-    states[2 &* Int(id)].bitwiseAnd(~PageState.exclusive, ordering: .releasing)
+    state(id).pointee.bitwiseAnd(~PageState.exclusive, ordering: .releasing)
   }
 
   /// Takes exclusively a page that the caller has pinned; waits for other pins to go.
@@ -227,7 +233,7 @@ final class BTreePageCache: @unchecked Sendable {
     while true {
       let word = self.word(id)
       if word & PageState.exclusive == 0 && word & PageState.sharedMask == 1 {
-        let (exchanged, _) = states[2 &* Int(id)].weakCompareExchange(
+        let (exchanged, _) = state(id).pointee.weakCompareExchange(
           expected: word, desired: word | PageState.exclusive, ordering: .acquiring)
         if exchanged { return }
       }
@@ -243,7 +249,7 @@ final class BTreePageCache: @unchecked Sendable {
       let word = self.word(id)
       if word & (PageState.exclusive | PageState.sharedMask) == 0 {
         // Not resident under our latch until it has a slot.
-        let (exchanged, _) = states[2 &* Int(id)].weakCompareExchange(
+        let (exchanged, _) = state(id).pointee.weakCompareExchange(
           expected: word, desired: word | PageState.exclusive, ordering: .acquiring)
         if exchanged {
           if word & PageState.resident == 0 { reserveSlot(id) }
@@ -252,10 +258,10 @@ final class BTreePageCache: @unchecked Sendable {
       }
       BTreePageCache.pause(&turns)
     }
-    var word = states[2 &* Int(id)].load(ordering: .relaxed)
+    var word = state(id).pointee.load(ordering: .relaxed)
     while true {
       let next = (word | PageState.resident | PageState.dirty) &+ PageState.sharedUnit
-      let (exchanged, original) = states[2 &* Int(id)].weakCompareExchange(
+      let (exchanged, original) = state(id).pointee.weakCompareExchange(
         expected: word, desired: next & ~PageState.marked, ordering: .acquiring)
       if exchanged { return page(id) }
       word = original
@@ -278,7 +284,7 @@ final class BTreePageCache: @unchecked Sendable {
       let word = self.word(id)
       if PageState.isReadable(word) { return }
       if word & PageState.exclusive == 0 {
-        let (exchanged, _) = states[2 &* Int(id)].weakCompareExchange(
+        let (exchanged, _) = state(id).pointee.weakCompareExchange(
           expected: word, desired: word | PageState.exclusive, ordering: .acquiring)
         if exchanged { break }
       }
@@ -298,10 +304,10 @@ final class BTreePageCache: @unchecked Sendable {
       giveUp(id)
       throw error
     }
-    var word = states[2 &* Int(id)].load(ordering: .relaxed)
+    var word = state(id).pointee.load(ordering: .relaxed)
     while true {
       let next = ((word & ~(PageState.exclusive | PageState.marked)) | PageState.resident)
-      let (exchanged, original) = states[2 &* Int(id)].weakCompareExchange(
+      let (exchanged, original) = state(id).pointee.weakCompareExchange(
         expected: word, desired: next &+ PageState.versionUnit, ordering: .releasing)
       if exchanged { return }
       word = original
@@ -311,8 +317,8 @@ final class BTreePageCache: @unchecked Sendable {
   /// Undoes a load that failed.
   private func giveUp(_ id: UInt32) {
     clockLock.withLock {
-      freeSlot(Int(states[2 &* Int(id) &+ 1].load(ordering: .relaxed)))
-      states[2 &* Int(id)].bitwiseAnd(~PageState.exclusive, ordering: .releasing)
+      freeSlot(Int(frame(id).pointee.load(ordering: .relaxed)))
+      state(id).pointee.bitwiseAnd(~PageState.exclusive, ordering: .releasing)
     }
   }
 

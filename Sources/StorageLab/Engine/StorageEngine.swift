@@ -4,8 +4,9 @@
 /// Any thread may call anything. Writers take turns, alone or as a group; readers never wait
 /// for flushes, compactions, checkpoints or another's durable write.
 ///
-/// A plain `read` sees each key's newest acknowledged state. A snapshot, and a cursor, sees
-/// one moment: all of a batch or nothing of it.
+/// A plain `read` sees each key's newest acknowledged state, or what a write in flight is
+/// about to make of it. A snapshot, and a cursor, sees one moment: all of a batch or nothing
+/// of it.
 ///
 /// After `close` every call throws `closed`. Close releases the directory's lock; snapshots
 /// and cursors still held keep memory but throw `closed`.
