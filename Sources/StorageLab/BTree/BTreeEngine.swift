@@ -207,11 +207,13 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
       }
     }
     let end = try append(writes)
+    var operations = 0
     gate.lock.lock()
     do throws(StorageError) {
       for write in writes {
         try write.forEachOperation { (operation) throws(StorageError) in
           try writer.apply(operation)
+          operations &+= 1
         }
       }
     } catch {
@@ -221,6 +223,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     }
     gate.appliedLSN = end
     gate.lock.unlock()
+    accesses.add(operations &* root.height)
     try maintain(end)
   }
 
