@@ -195,9 +195,10 @@ struct CellLayout {
     let half = sums[cells.count] / 2
     let middle = sums.firstIndex { $0 >= half } ?? cells.count / 2
     for distance in 0...cells.count {
-      if middle - distance >= 1, isGood(middle - distance) { return middle - distance }
-      let other = middle + distance
-      if other >= 1, other < cells.count, isGood(other) { return other }
+      // A heavy last cell puts the middle behind it, where there is nothing to cut.
+      for cut in [middle - distance, middle + distance] where cut >= 1 && cut < cells.count {
+        if isGood(cut) { return cut }
+      }
     }
     throw StorageError(.io, "no cut divides \(cells.count) cells between two pages")
   }
