@@ -149,34 +149,31 @@ public final class BTreeCursor: Cursor {
 
   private func descend(_ key: ByteSlice) throws(StorageError) -> PageSearch {
     try begin()
-    var id = holder.root
-    var page = try cache.pin(id)
-    while !page.isLeaf {
-      do throws(StorageError) {
-        let index = try cache.search(page, key).childIndex
-        let child = page.child(index)
-        let next = try cache.pinChild(child, below: page)
-        push(id, index)
-        cache.unpin(id)
-        (id, page) = (child, next)
-      } catch {
-        cache.unpin(id)
-        throw error
-      }
+    let root = holder.root
+    let leaf = try descend(from: try cache.pin(root), root) { (page) throws(StorageError) in
+      try cache.search(page, key).childIndex
     }
-    try enter(id, page)
-    return try cache.search(page, key)
+    return try cache.search(leaf, key)
   }
 
   /// Goes down from a pinned page along its first or last children.
   private func descendEdge(
     from start: BTreePage, _ startID: UInt32, atEnd: Bool
   ) throws(StorageError) {
+    _ = try descend(from: start, startID) { atEnd ? $0.count : 0 }
+  }
+
+  /// Goes down from a pinned page to a leaf, which stays pinned; `choose` names the child.
+  @inline(__always)
+  private func descend(
+    from start: BTreePage, _ startID: UInt32,
+    _ choose: (BTreePage) throws(StorageError) -> Int
+  ) throws(StorageError) -> BTreePage {
     var id = startID
     var page = start
     while !page.isLeaf {
       do throws(StorageError) {
-        let index = atEnd ? page.count : 0
+        let index = try choose(page)
         let child = page.child(index)
         let next = try cache.pinChild(child, below: page)
         push(id, index)
@@ -188,6 +185,7 @@ public final class BTreeCursor: Cursor {
       }
     }
     try enter(id, page)
+    return page
   }
 
   private func push(_ id: UInt32, _ index: Int) {

@@ -84,6 +84,7 @@ struct BTreeSuperblock: Equatable {
 
   private func isSound(in slot: Int) -> Bool {
     BTreeTuning.isPageSize(Int(pageSize)) && self.slot == slot
+      && (1...BTreeWriter.maximumHeight).contains(Int(height))
       && root >= BTreePage.firstPage && UInt64(root) < pageCount && pageCount <= 1 << 32
       && UInt64(freeListHead) < pageCount && freePages < pageCount
   }

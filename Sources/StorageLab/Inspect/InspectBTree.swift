@@ -68,7 +68,7 @@ public enum InspectBTree {
     _ number: Int, of path: String, _ fileSystem: any FileSystem, limit: Int = 1000
   ) throws(StorageError) -> AnnotatedDump {
     let pages = try PageFile(path, fileSystem)
-    if number < Int(BTreePage.firstPage) { return try superblocks(path, fileSystem) }
+    if (0..<Int(BTreePage.firstPage)).contains(number) { return try superblocks(path, fileSystem) }
     let start = Int64(number) * Int64(pages.superblock.pageSize)
     guard number >= 0, number <= Int(UInt32.max), start < pages.size else {
       throw StorageError(
@@ -237,6 +237,7 @@ private struct TreeWalk {
   var overflowPages = 0
   var shape: [(depth: Int, text: String)] = []
   var problems: [(offset: Int64, text: String)] = []
+  private var visited = Set<UInt32>()
 
   init(_ pages: PageFile, limit: Int) {
     self.pages = pages
@@ -249,6 +250,9 @@ private struct TreeWalk {
     let (page, problem) = try pages.load(id)
     defer { pages.release() }
     if let problem { return problems.append((offset, problem)) }
+    guard visited.insert(id).inserted else {
+      return problems.append((offset, "page \(id) is reached twice"))
+    }
     guard page.level == level, page.isLeaf || page.isBranch else {
       return problems.append((offset, "page \(id) should be a page of level \(level)"))
     }
