@@ -69,13 +69,14 @@ public enum InspectBTree {
   ) throws(StorageError) -> AnnotatedDump {
     let pages = try PageFile(path, fileSystem)
     if (0..<Int(BTreePage.firstPage)).contains(number) { return try superblocks(path, fileSystem) }
-    let start = Int64(number) * Int64(pages.superblock.pageSize)
-    guard number >= 0, number <= Int(UInt32.max), start < pages.size else {
+    let pageSize = Int64(pages.superblock.pageSize)
+    let count = (pages.size + pageSize - 1) / pageSize
+    guard number >= 0, number < count else {
       throw StorageError(
         .invalidArgument, "there is no page \(number)",
-        remedy: "Pages are numbered 0 to \(pages.size / Int64(pages.superblock.pageSize) - 1)",
-        path: path)
+        remedy: "Pages are numbered 0 to \(count - 1)", path: path)
     }
+    let start = Int64(number) * pageSize
     var dump = AnnotatedDump(title: "B-tree page \(number) of \(path)")
     let (page, problem) = try pages.load(UInt32(number))
     if let problem {
