@@ -8,7 +8,8 @@
 ///
 /// Paths are absolute or relative strings with `/`. Any thread may call.
 public protocol FileSystem: AnyObject, Sendable {
-  /// Opens a file. Errors: `notFound`, `readOnly`, `noSpace`, `io`.
+  /// Opens a file. Errors: `notFound`, `wrongFormat` when a directory or a device stands there,
+  /// `readOnly`, `noSpace`, `io`.
   func open(_ path: String, _ mode: FileMode) throws(StorageError) -> any File
 
   /// Whether a file or directory is there.
@@ -17,19 +18,23 @@ public protocol FileSystem: AnyObject, Sendable {
   /// Names (not paths) in a directory, sorted. Errors: `notFound`.
   func list(_ directory: String) throws(StorageError) -> [String]
 
-  /// Makes a directory and its missing parents. No error when it is there.
+  /// Makes a directory and its missing parents. No error when it is there. Errors:
+  /// `wrongFormat` when a file is in the way.
   func createDirectory(_ path: String) throws(StorageError)
 
-  /// Removes a file. Errors: `notFound`.
+  /// Removes a file. Errors: `notFound`, `wrongFormat` for a directory.
   func remove(_ path: String) throws(StorageError)
 
   /// Removes an empty directory. Errors: `notFound`, `io` when it is not empty.
   func removeDirectory(_ path: String) throws(StorageError)
 
-  /// Replaces `to` by `from`, atomically.
+  /// Replaces `to` by `from`, atomically; does nothing when both name one file. Errors:
+  /// `notFound`, `wrongFormat` when one is a file and the other a directory, `io` when a
+  /// directory would replace one that is not empty.
   func rename(_ from: String, to: String) throws(StorageError)
 
-  /// Makes a second name for a file. Errors: `unsupported` where the medium cannot.
+  /// Makes a second name for a file. Errors: `notFound`, `io` when the name is taken,
+  /// `unsupported` for a directory and where the medium cannot.
   func link(_ from: String, to: String) throws(StorageError)
 
   /// Makes the directory's entries durable.
@@ -83,7 +88,8 @@ public enum FileClass: Int, Sendable, CaseIterable {
 }
 
 /// An open file. Reads and writes name their offset: there is no file position, so any
-/// thread may call. Closed by `close`, or on release.
+/// thread may call. Closed by `close`, or on release. A negative offset or length is an
+/// `invalidArgument`.
 public protocol File: AnyObject, Sendable {
   var path: String { get }
 
@@ -91,8 +97,9 @@ public protocol File: AnyObject, Sendable {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StorageError)
     -> Int
 
-  /// Writes all of `bytes`, extending the file as needed. Errors: `noSpace`, `io`; then any
-  /// prefix may have been written.
+  /// Writes all of `bytes`, extending the file as needed; no bytes change nothing. Errors:
+  /// `noSpace`, `io`; then any prefix may have been written. `readOnly`, here and in all that
+  /// changes the file, when it was opened for reading.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError)
 
   /// Makes the file's bytes and size durable (fdatasync). After an error nothing is known
@@ -135,7 +142,26 @@ public protocol FileLock: AnyObject, Sendable {
   func release()
 }
 
+extension StorageError {
+  static func readOnlyHandle(_ path: String) -> StorageError {
+    StorageError(.readOnly, "the file is open for reading only", path: path)
+  }
+}
+
 extension File {
+  /// Errors: `invalidArgument` for a range that no mapping can have.
+  func checkMapping(offset: Int64, length: Int, fileSize: Int64) throws(StorageError) {
+    guard offset >= 0, offset % 65_536 == 0, length > 0 else {
+      throw StorageError(
+        .invalidArgument, "a mapping starts at a multiple of 64 KiB and is not empty", path: path,
+        offset: offset)
+    }
+    guard offset <= fileSize, Int64(length) <= fileSize - offset else {
+      throw StorageError(
+        .invalidArgument, "the mapping reaches past the file's end", path: path, offset: offset)
+    }
+  }
+
   /// Reads exactly `buffer.count` bytes. Errors: `corruption` when the file ends before.
   public func readExactly(
     into buffer: UnsafeMutableRawBufferPointer, at offset: Int64

@@ -42,6 +42,7 @@ final class MemoryFileContent {
   }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) {
+    if bytes.isEmpty { return }
     forEachPiece(from: offset, count: bytes.count) { page, inPage, done, length in
       let source = UnsafeRawBufferPointer(rebasing: bytes[done..<done + length])
       if let memory = windowMemory(page) {

@@ -126,7 +126,7 @@ public final class MemoryFileSystem: FileSystem {
   ) throws(StorageError) -> MemoryFileNode {
     let (directory, name) = try place(path)
     switch directory.entries[name] {
-    case .directory: throw StorageError(.io, "a directory is no file", path: path)
+    case .directory: throw MemoryFileSystem.isDirectory(path)
     case .file(let node):
       if mode == .truncate { resize(node, to: 0) }
       return node
@@ -161,7 +161,7 @@ public final class MemoryFileSystem: FileSystem {
     if try exists(path), (try? list(path)) != nil { return }
     try change(.createDirectory, path) { () throws(StorageError) in
       var current = state.root
-      for name in components(path) {
+      for name in MemoryPath(path).names {
         switch current.entries[name] {
         case .directory(let next): current = next
         case .file:
@@ -178,9 +178,13 @@ public final class MemoryFileSystem: FileSystem {
   public func remove(_ path: String) throws(StorageError) {
     try change(.remove, path) { () throws(StorageError) in
       let (directory, name) = try place(path)
-      guard case .file(let node) = directory.entries[name] else { throw notFound(path) }
-      directory.set(name, nil)
-      forgetName(node)
+      switch directory.entries[name] {
+      case .file(let node):
+        directory.set(name, nil)
+        forgetName(node)
+      case .directory: throw MemoryFileSystem.isDirectory(path)
+      case nil: throw notFound(path)
+      }
     }
   }
 
@@ -199,8 +203,8 @@ public final class MemoryFileSystem: FileSystem {
       let (source, oldName) = try place(from)
       let (target, newName) = try place(to)
       guard let entry = source.entries[oldName] else { throw notFound(from) }
-      if source === target && oldName == newName { return }
       let replaced = target.entries[newName]
+      if try !mayReplace(replaced, by: entry, from, to) { return }
       if source === target {
         source.rename(oldName, to: newName)
       } else {
@@ -211,9 +215,36 @@ public final class MemoryFileSystem: FileSystem {
     }
   }
 
+  /// The rules of rename(2); false when there is nothing to do.
+  private func mayReplace(
+    _ old: MemoryDirectory.Entry?, by new: MemoryDirectory.Entry, _ from: String, _ to: String
+  ) throws(StorageError) -> Bool {
+    switch (new, old) {
+    case (.file(let node), .file(let replaced)): return node !== replaced
+    case (.file, .directory): throw MemoryFileSystem.isDirectory(to)
+    case (.directory, .file):
+      throw StorageError(.wrongFormat, "a file stands where a directory is to go", path: to)
+    case (.file, nil): return true
+    case (.directory(let directory), .directory(let replaced)) where directory === replaced:
+      return false
+    case (.directory, _):
+      if MemoryPath(to).isInside(MemoryPath(from)) {
+        throw StorageError(.invalidArgument, "a directory cannot move into itself", path: from)
+      }
+      if case .directory(let replaced) = old, !replaced.entries.isEmpty {
+        throw StorageError(.io, "the directory is not empty", path: to)
+      }
+      return true
+    }
+  }
+
   public func link(_ from: String, to: String) throws(StorageError) {
     try change(.link, from) { () throws(StorageError) in
-      guard case .file(let node) = find(from) else { throw notFound(from) }
+      let entry = find(from)
+      if case .directory = entry {
+        throw StorageError(.unsupported, "the medium cannot link this", path: from)
+      }
+      guard case .file(let node) = entry else { throw notFound(from) }
       let (target, name) = try place(to)
       guard target.entries[name] == nil else {
         throw StorageError(.io, "the name is taken", path: to)
@@ -264,7 +295,7 @@ public final class MemoryFileSystem: FileSystem {
     try lock.withLock(body)
   }
 
-  fileprivate func access<R>(
+  func access<R>(
     _ file: MemoryFile, announcing kind: Call.Kind? = nil,
     _ body: (MemoryFileContent) throws(StorageError) -> R
   ) throws(StorageError) -> R {
@@ -273,7 +304,7 @@ public final class MemoryFileSystem: FileSystem {
       try checkAlive()
       if file.isClosed { throw .closed("the file \(file.path)") }
       if let kind, kind != .sync, !file.isWritable {
-        throw StorageError(.io, "the file is open for reading only", path: file.path)
+        throw .readOnlyHandle(file.path)
       }
       return try body(file.node.content)
     }
@@ -281,7 +312,7 @@ public final class MemoryFileSystem: FileSystem {
 
   /// Backs the range with blocks. On a full device backs what fits and returns where it
   /// ends. REQUIRES: the lock is held.
-  fileprivate func reserve(_ file: MemoryFile, from start: Int64, to end: Int64) -> Int64 {
+  func reserve(_ file: MemoryFile, from start: Int64, to end: Int64) -> Int64 {
     let content = file.node.content
     let missing = content.missingBytes(from: start, to: end)
     var reached = end
@@ -303,17 +334,17 @@ public final class MemoryFileSystem: FileSystem {
   }
 
   /// Runs a change that may free blocks. REQUIRES: the lock is held.
-  fileprivate func accounting(_ node: MemoryFileNode, _ body: (MemoryFileContent) -> Void) {
+  func accounting(_ node: MemoryFileNode, _ body: (MemoryFileContent) -> Void) {
     let before = node.content.allocatedBytes
     body(node.content)
     if node.names > 0 { state.used += node.content.allocatedBytes - before }
   }
 
-  fileprivate func release(_ lock: MemoryFileLock) {
+  func release(_ lock: MemoryFileLock) {
     self.lock.withLock { lock.node.isLocked = false }
   }
 
-  fileprivate func close(_ file: MemoryFile) { lock.withLock { file.isClosed = true } }
+  func close(_ file: MemoryFile) { lock.withLock { file.isClosed = true } }
 
   static func fullDevice(_ path: String, _ offset: Int64) -> StorageError {
     StorageError(
@@ -345,23 +376,8 @@ public final class MemoryFileSystem: FileSystem {
     }
   }
 
-  private func components(_ path: String) -> [String] {
-    var names: [String] = []
-    for part in path.split(separator: "/") where part != "." {
-      if part == ".." { _ = names.popLast() } else { names.append(String(part)) }
-    }
-    return names
-  }
-
   private func find(_ path: String) -> MemoryDirectory.Entry? {
-    var entry = MemoryDirectory.Entry.directory(state.root)
-    for name in components(path) {
-      guard case .directory(let directory) = entry, let next = directory.entries[name] else {
-        return nil
-      }
-      entry = next
-    }
-    return entry
+    MemoryPath(path).find(from: state.root)
   }
 
   private func directory(_ path: String) throws(StorageError) -> MemoryDirectory {
@@ -371,139 +387,20 @@ public final class MemoryFileSystem: FileSystem {
 
   /// The directory that holds (or may hold) the path's last name, and that name.
   private func place(_ path: String) throws(StorageError) -> (MemoryDirectory, String) {
-    guard let name = components(path).last else {
-      throw StorageError(.invalidArgument, "the path names no file", path: path)
+    guard let name = MemoryPath(path).names.last else {
+      throw path.isEmpty ? notFound(path) : MemoryFileSystem.isDirectory(path)
     }
-    return (try directory(components(path).dropLast().joined(separator: "/")), name)
+    guard case .directory(let directory) = MemoryPath(path).parent.find(from: state.root) else {
+      throw notFound(path)
+    }
+    return (directory, name)
+  }
+
+  private static func isDirectory(_ path: String) -> StorageError {
+    StorageError(.wrongFormat, "a directory stands where a file is needed", path: path)
   }
 
   private func notFound(_ path: String) -> StorageError {
     StorageError(.notFound, "no such file or directory", remedy: "Check the path", path: path)
-  }
-}
-
-private final class MemoryFile: File, @unchecked Sendable {
-  let path: String
-  let node: MemoryFileNode
-  let isWritable: Bool
-  private let fileSystem: MemoryFileSystem
-  /// Guarded by the file system's lock.
-  var isClosed = false
-
-  init(
-    _ path: String, _ node: MemoryFileNode, _ fileSystem: MemoryFileSystem, isWritable: Bool
-  ) {
-    self.path = path
-    self.node = node
-    self.fileSystem = fileSystem
-    self.isWritable = isWritable
-  }
-
-  func read(
-    into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
-  ) throws(StorageError) -> Int {
-    try checkRange(offset, Int64(buffer.count))
-    return try fileSystem.access(self) { content in content.read(into: buffer, at: offset) }
-  }
-
-  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
-    try checkRange(offset, Int64(bytes.count))
-    try fileSystem.access(self, announcing: .write) { (content) throws(StorageError) in
-      let reached = fileSystem.reserve(self, from: offset, to: offset + Int64(bytes.count))
-      let fitting = UnsafeRawBufferPointer(rebasing: bytes[0..<Int(reached - offset)])
-      content.write(fitting, at: offset)
-      if fitting.count < bytes.count { throw MemoryFileSystem.fullDevice(path, reached) }
-    }
-  }
-
-  func sync() throws(StorageError) {
-    try fileSystem.access(self, announcing: .sync) { content in content.sync() }
-  }
-
-  func size() throws(StorageError) -> Int64 {
-    try fileSystem.access(self) { content in content.size }
-  }
-
-  func truncate(to size: Int64) throws(StorageError) {
-    try checkRange(size, 0)
-    try fileSystem.access(self, announcing: .truncate) { _ in
-      fileSystem.accounting(node) { $0.truncate(to: size) }
-    }
-  }
-
-  func preallocate(offset: Int64, length: Int64) throws(StorageError) {
-    try checkRange(offset, length)
-    try fileSystem.access(self, announcing: .preallocate) { (content) throws(StorageError) in
-      let reached = fileSystem.reserve(self, from: offset, to: offset + length)
-      if reached < offset + length { throw MemoryFileSystem.fullDevice(path, reached) }
-      content.extend(to: offset + length)
-    }
-  }
-
-  func map(offset: Int64, length: Int) throws(StorageError) -> any MappedRegion {
-    try checkRange(offset, Int64(length))
-    guard offset % 65_536 == 0, length > 0 else {
-      throw StorageError(
-        .invalidArgument, "a mapping starts at a multiple of 64 KiB and is not empty", path: path,
-        offset: offset)
-    }
-    return try fileSystem.access(self, announcing: .map) { (content) throws(StorageError) in
-      guard offset + Int64(length) <= content.size else {
-        throw StorageError(
-          .invalidArgument, "the mapping reaches past the file's end", path: path, offset: offset)
-      }
-      let window = try content.window(from: offset, to: offset + Int64(length))
-      let start = window.memory(Int(offset) / MemoryFileContent.pageBytes)
-      return MemoryMappedRegion(
-        window, UnsafeMutableRawBufferPointer(start: start, count: length))
-    }
-  }
-
-  func punchHole(offset: Int64, length: Int64) throws(StorageError) {
-    try checkRange(offset, length)
-    try fileSystem.access(self, announcing: .punchHole) { _ in
-      fileSystem.accounting(node) { $0.punchHole(from: offset, to: offset + length) }
-    }
-  }
-
-  func dropCached() {}
-
-  func close() { fileSystem.close(self) }
-
-  private func checkRange(_ offset: Int64, _ length: Int64) throws(StorageError) {
-    guard offset >= 0, length >= 0, offset <= Int64.max / 4, length <= Int64.max / 4 else {
-      throw StorageError(.invalidArgument, "no such range in a file", path: path, offset: offset)
-    }
-  }
-}
-
-/// Keeps the memory of its window for as long as someone holds it, so that a late store
-/// after a crash is harmless.
-private final class MemoryMappedRegion: MappedRegion, @unchecked Sendable {
-  let bytes: UnsafeMutableRawBufferPointer
-  private let window: MappedWindow
-
-  init(_ window: MappedWindow, _ bytes: UnsafeMutableRawBufferPointer) {
-    self.window = window
-    self.bytes = bytes
-  }
-
-  func unmap() {}
-}
-
-private final class MemoryFileLock: FileLock, @unchecked Sendable {
-  let node: MemoryFileNode
-  private let fileSystem: MemoryFileSystem
-  private let isHeld = Atomic<Bool>(true)
-
-  init(_ node: MemoryFileNode, _ fileSystem: MemoryFileSystem) {
-    self.node = node
-    self.fileSystem = fileSystem
-  }
-
-  deinit { release() }
-
-  func release() {
-    if isHeld.exchange(false, ordering: .acquiringAndReleasing) { fileSystem.release(self) }
   }
 }

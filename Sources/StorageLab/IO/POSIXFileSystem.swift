@@ -7,7 +7,8 @@ public final class POSIXFileSystem: FileSystem {
   public init() {}
 
   public func open(_ path: String, _ mode: FileMode) throws(StorageError) -> any File {
-    var flags = O_CLOEXEC
+    // A pipe would wait for its other end; O_NONBLOCK means nothing to a regular file.
+    var flags = O_CLOEXEC | O_NONBLOCK
     switch mode {
     case .read: flags |= O_RDONLY
     case .readWrite: flags |= O_RDWR
@@ -16,7 +17,9 @@ public final class POSIXFileSystem: FileSystem {
     }
     let descriptor = retrying { Glibc.open(path, flags, 0o644) }
     if descriptor < 0 { throw systemError("cannot open", path, errno) }
-    return POSIXFile(path: path, descriptor: descriptor)
+    let file = POSIXFile(path: path, descriptor: descriptor, isWritable: mode != .read)
+    try file.checkRegular()
+    return file
   }
 
   public func exists(_ path: String) throws(StorageError) -> Bool {
@@ -31,27 +34,32 @@ public final class POSIXFileSystem: FileSystem {
     }
     defer { closedir(stream) }
     var names: [String] = []
-    while let entry = readdir(stream) {
+    while true {
+      errno = 0
+      guard let entry = readdir(stream) else { break }
       let name = withUnsafePointer(to: &entry.pointee.d_name) {
         $0.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
       }
       if name != "." && name != ".." { names.append(name) }
     }
+    // Half a list would be a database with files missing.
+    if errno != 0 { throw systemError("cannot list", directory, errno) }
     return names.sorted()
   }
 
   public func createDirectory(_ path: String) throws(StorageError) {
     if mkdir(path, 0o755) == 0 { return }
-    if errno == EEXIST {
-      if isDirectory(path) { return }
-      throw StorageError(.wrongFormat, "a file stands where a directory is needed", path: path)
-    }
     let parent = parentDirectory(path)
     if errno == ENOENT, parent != path {
       try createDirectory(parent)
-      if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
+      if mkdir(path, 0o755) == 0 { return }
     }
-    throw systemError("cannot make the directory", path, errno)
+    let number = errno
+    if number == EEXIST && isDirectory(path) { return }
+    if number == EEXIST || number == ENOTDIR {
+      throw StorageError(.wrongFormat, "a file stands where a directory is needed", path: path)
+    }
+    throw systemError("cannot make the directory", path, number)
   }
 
   private func isDirectory(_ path: String) -> Bool {
@@ -68,22 +76,33 @@ public final class POSIXFileSystem: FileSystem {
   }
 
   public func rename(_ from: String, to: String) throws(StorageError) {
-    if Glibc.rename(from, to) != 0 { throw systemError("cannot rename to \(to)", from, errno) }
+    if Glibc.rename(from, to) == 0 { return }
+    let number = errno
+    if number == ENOTDIR && isDirectory(from) && !isDirectory(to) {
+      throw StorageError(.wrongFormat, "a file stands where a directory is to go", path: to)
+    }
+    throw systemError("cannot rename to \(to)", from, number)
   }
 
   public func link(_ from: String, to: String) throws(StorageError) {
-    if Glibc.link(from, to) != 0 { throw systemError("cannot link to \(to)", from, errno) }
+    if Glibc.link(from, to) == 0 { return }
+    let number = errno
+    if number == EPERM || number == ENOTSUP {
+      throw StorageError(
+        .unsupported, "the medium cannot link this", path: from, errno: number)
+    }
+    throw systemError("cannot link to \(to)", from, number)
   }
 
   public func syncDirectory(_ path: String) throws(StorageError) {
-    let descriptor = retrying { Glibc.open(path, O_RDONLY | O_CLOEXEC) }
+    let descriptor = retrying { Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
     if descriptor < 0 { throw systemError("cannot open", path, errno) }
     defer { Glibc.close(descriptor) }
     if fsync(descriptor) != 0 { throw systemError("cannot sync", path, errno) }
   }
 
   public func lock(_ path: String) throws(StorageError) -> any FileLock {
-    let descriptor = retrying { Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644) }
+    let descriptor = retrying { Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0o644) }
     if descriptor < 0 { throw systemError("cannot open", path, errno) }
     let status = lab_try_lock(descriptor)
     if status != 0 {
@@ -121,10 +140,12 @@ private final class POSIXFile: File {
   let path: String
   /// -1 once closed. The owner closes only after its last I/O call returned.
   private let descriptor: Atomic<Int32>
+  private let isWritable: Bool
 
-  init(path: String, descriptor: Int32) {
+  init(path: String, descriptor: Int32, isWritable: Bool) {
     self.path = path
     self.descriptor = Atomic(descriptor)
+    self.isWritable = isWritable
   }
 
   deinit { close() }
@@ -138,6 +159,27 @@ private final class POSIXFile: File {
     let value = descriptor.load(ordering: .relaxed)
     if value < 0 { throw .closed("the file \(path)") }
     return value
+  }
+
+  private func writableDescriptor() throws(StorageError) -> Int32 {
+    let value = try openDescriptor()
+    if !isWritable { throw .readOnlyHandle(path) }
+    return value
+  }
+
+  private func status() throws(StorageError) -> stat {
+    var status = stat()
+    if fstat(try openDescriptor(), &status) != 0 { throw systemError("cannot stat", path, errno) }
+    return status
+  }
+
+  /// Errors: `wrongFormat` for a directory, a pipe, a device.
+  func checkRegular() throws(StorageError) {
+    switch try status().st_mode & S_IFMT {
+    case S_IFREG: return
+    case S_IFDIR: throw systemError("cannot open", path, EISDIR)
+    default: throw StorageError(.wrongFormat, "this is no regular file", path: path)
+    }
   }
 
   func read(
@@ -158,7 +200,7 @@ private final class POSIXFile: File {
   }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
-    let descriptor = try openDescriptor()
+    let descriptor = try writableDescriptor()
     guard let base = bytes.baseAddress else { return }
     var done = 0
     while done < bytes.count {
@@ -175,21 +217,18 @@ private final class POSIXFile: File {
     if status != 0 { throw systemError("cannot sync", path, -status) }
   }
 
-  func size() throws(StorageError) -> Int64 {
-    var status = stat()
-    if fstat(try openDescriptor(), &status) != 0 { throw systemError("cannot stat", path, errno) }
-    return Int64(status.st_size)
-  }
+  func size() throws(StorageError) -> Int64 { Int64(try status().st_size) }
 
   func truncate(to size: Int64) throws(StorageError) {
-    let descriptor = try openDescriptor()
+    let descriptor = try writableDescriptor()
     if retrying({ ftruncate(descriptor, Int(size)) }) != 0 {
       throw systemError("cannot truncate", path, errno)
     }
   }
 
   func preallocate(offset: Int64, length: Int64) throws(StorageError) {
-    let descriptor = try openDescriptor()
+    let descriptor = try writableDescriptor()
+    if length == 0 { return }
     var status = lab_preallocate(descriptor, offset, length)
     while status == -EINTR { status = lab_preallocate(descriptor, offset, length) }
     if status == -ENOTSUP || status == -EOPNOTSUPP {
@@ -210,8 +249,11 @@ private final class POSIXFile: File {
   }
 
   func map(offset: Int64, length: Int) throws(StorageError) -> any MappedRegion {
+    let descriptor = try writableDescriptor()
+    // A store past the file's end would be a signal, not an error.
+    try checkMapping(offset: offset, length: length, fileSize: try size())
     let address = mmap(
-      nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, try openDescriptor(), Int(offset))
+      nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, Int(offset))
     guard let address, address != MAP_FAILED else {
       throw systemError("cannot map", path, errno, offset: offset)
     }
@@ -225,7 +267,9 @@ private final class POSIXFile: File {
   }
 
   func punchHole(offset: Int64, length: Int64) throws(StorageError) {
-    let status = lab_punch_hole(try openDescriptor(), offset, length)
+    let descriptor = try writableDescriptor()
+    if length == 0 { return }
+    let status = lab_punch_hole(descriptor, offset, length)
     if status != 0 && status != -ENOTSUP && status != -EOPNOTSUPP {
       throw systemError("cannot release blocks of", path, -status, offset: offset)
     }
@@ -272,12 +316,19 @@ private func systemError(
   case ENOENT, ENOTDIR:
     code = .notFound
     remedy = "Check the path"
+  case EISDIR:
+    code = .wrongFormat
+  case EINVAL, ENAMETOOLONG:
+    code = .invalidArgument
   case ENOSPC, EDQUOT, EFBIG:
     code = .noSpace
     remedy = "Free some space and try again; acknowledged data is intact"
   case EROFS, EACCES, EPERM:
     code = .readOnly
     remedy = "Check the permissions of the directory, or open read-only"
+  case EMFILE, ENFILE:
+    code = .io
+    remedy = "Raise the limit on open files (`ulimit -n`)"
   default: code = .io
   }
   return StorageError(

@@ -33,12 +33,15 @@ public struct ProgramRunner: Sendable {
 
   public init(_ engine: EngineRegistry.Entry) { self.engine = engine }
 
-  /// Throws the first difference.
-  public func run(_ program: OperationProgram) throws(ProgramFailure) {
+  /// Returns how many of the program's armed crashes (`crash-after`) struck before its end: a
+  /// test of crash points must know that there was a crash. Throws the first difference.
+  @discardableResult
+  public func run(_ program: OperationProgram) throws(ProgramFailure) -> Int {
     var run = ProgramRun(self, durability: program.durability ?? durability)
     try run.start()
     for (index, step) in program.steps.enumerated() { try run.perform(step, index) }
     try run.finish(program.steps.count)
+    return run.armedCrashes
   }
 }
 
@@ -59,6 +62,8 @@ private struct ProgramRun {
   var step = OperationProgram.Step(.statistics)
   var index = 0
   var spaceIsLimited = false
+  /// Armed crashes that struck.
+  var armedCrashes = 0
 
   /// Where a hook leaves the world after the crash.
   final class CrashSlot: @unchecked Sendable {
@@ -237,6 +242,7 @@ private struct ProgramRun {
     do throws(StorageError) { try executor?.engine.close() } catch {}
     executor = nil
     fileSystem.onCall(nil)
+    if restarted.value != nil { armedCrashes += 1 }
     restarted.value = nil
     fileSystem = restart
     try open()
