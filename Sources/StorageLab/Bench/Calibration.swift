@@ -148,6 +148,10 @@ public struct Calibration: Sendable {
         (calibration, rung) throws(StorageError) in
         try calibration.logRecords(rung, .mapped, operations: 20_000)
       },
+      Rung(name: "log.commit", title: "log record of 132 B through queue and log, class process") {
+        (calibration, rung) throws(StorageError) in
+        try calibration.committedRecords(rung, operations: 400_000)
+      },
       Rung(name: "log.write", title: "log record of 128 B by pwrite into a recycled file") {
         (calibration, rung) throws(StorageError) in
         try calibration.logRecords(rung, .overwrite, operations: 5000)
@@ -290,6 +294,37 @@ public struct Calibration: Sendable {
             try file.write(chunk, at: Int64(index * chunk.count))
           }
           try file.sync()
+        })
+    }
+  }
+
+  /// What a put of 132 B costs in the engines' own log: the turn in the commit queue, the
+  /// record, its checksums, and its share of mapping and recycling segments.
+  private func committedRecords(
+    _ rung: Rung, operations: Int
+  ) throws(StorageError) -> Measurement {
+    let path = joinPath(directory, "calibration.log")
+    try fileSystem.createDirectory(path)
+    defer {
+      for name in (try? fileSystem.list(path)) ?? [] {
+        try? fileSystem.remove(joinPath(path, name))
+      }
+      try? fileSystem.removeDirectory(path)
+    }
+    let log = try WriteAheadLog.open(
+      WriteAheadLog.Options(directory: path, fileSystem: fileSystem, durability: .process)
+    ) { _, _ in }
+    defer { log.close() }
+    let queue = CommitQueue()
+    let record = [UInt8](repeating: 0x42, count: 132)
+    return try record.withSlice { (payload) throws(StorageError) in
+      try time(
+        rung, operations: operations,
+        before: { () throws(StorageError) in try log.release(before: log.end) },
+        { _ throws(StorageError) in
+          try queue.submit(.batch(payload)) { (writes) throws(StorageError) in
+            for write in writes { try log.commit(try log.append(write)) }
+          }
         })
     }
   }

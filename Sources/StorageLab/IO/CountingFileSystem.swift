@@ -147,8 +147,10 @@ private final class CountingFile: File {
   func preallocate(offset: Int64, length: Int64) throws(StorageError) {
     try base.preallocate(offset: offset, length: length)
   }
-  func map(offset: Int64, length: Int) throws(StorageError) -> any MappedRegion {
-    try base.map(offset: offset, length: length)
+  func map(
+    offset: Int64, length: Int, blankFrom: Int64?
+  ) throws(StorageError) -> any MappedRegion {
+    try base.map(offset: offset, length: length, blankFrom: blankFrom)
   }
   func punchHole(offset: Int64, length: Int64) throws(StorageError) {
     try base.punchHole(offset: offset, length: length)

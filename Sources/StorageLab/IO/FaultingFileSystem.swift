@@ -156,9 +156,11 @@ private final class FaultingFile: File {
     try base.preallocate(offset: offset, length: length)
   }
 
-  func map(offset: Int64, length: Int) throws(StorageError) -> any MappedRegion {
+  func map(
+    offset: Int64, length: Int, blankFrom: Int64?
+  ) throws(StorageError) -> any MappedRegion {
     try fileSystem.check(.map, path)
-    return try base.map(offset: offset, length: length)
+    return try base.map(offset: offset, length: length, blankFrom: blankFrom)
   }
 
   func size() throws(StorageError) -> Int64 { try base.size() }

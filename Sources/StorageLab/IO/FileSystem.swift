@@ -118,7 +118,13 @@ public protocol File: AnyObject, Sendable {
   /// survive a kill of the process at once, power loss after `sync`. REQUIRES: the range
   /// lies inside the file and is preallocated; `offset` is a multiple of 64 KiB. The mapping
   /// ends with `MappedRegion.unmap`, not with the file.
-  func map(offset: Int64, length: Int) throws(StorageError) -> any MappedRegion
+  ///
+  /// What the range holds from the file's offset `blankFrom` on is of no use and becomes zero.
+  /// Saying so makes the first stores cheaper: the medium need not read, and can prepare blocks
+  /// and cache in large pieces.
+  func map(
+    offset: Int64, length: Int, blankFrom: Int64?
+  ) throws(StorageError) -> any MappedRegion
 
   /// Gives the blocks of the range back to the file system; it reads as zero. A hint: a
   /// medium that cannot does nothing.
@@ -160,6 +166,11 @@ extension File {
       throw StorageError(
         .invalidArgument, "the mapping reaches past the file's end", path: path, offset: offset)
     }
+  }
+
+  /// Maps a range and keeps all that it holds.
+  public func map(offset: Int64, length: Int) throws(StorageError) -> any MappedRegion {
+    try map(offset: offset, length: length, blankFrom: nil)
   }
 
   /// Reads exactly `buffer.count` bytes. Errors: `corruption` when the file ends before.

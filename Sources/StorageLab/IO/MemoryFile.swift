@@ -60,10 +60,15 @@ final class MemoryFile: File, @unchecked Sendable {
     }
   }
 
-  func map(offset: Int64, length: Int) throws(StorageError) -> any MappedRegion {
+  func map(
+    offset: Int64, length: Int, blankFrom: Int64?
+  ) throws(StorageError) -> any MappedRegion {
     try fileSystem.access(self, announcing: .map) { (content) throws(StorageError) in
       try checkMapping(offset: offset, length: length, fileSize: content.size)
       let window = try content.window(from: offset, to: offset + Int64(length))
+      if let blankFrom {
+        content.zero(from: max(offset, blankFrom), to: offset + Int64(length))
+      }
       let start = window.memory(Int(offset) / MemoryFileContent.pageBytes)
       return MemoryMappedRegion(
         window, UnsafeMutableRawBufferPointer(start: start, count: length))

@@ -76,7 +76,7 @@ final class MemoryFileContent {
     if first < last { allocated.remove(contentsOf: first..<last) }
   }
 
-  private func zero(from start: Int64, to end: Int64) {
+  func zero(from start: Int64, to end: Int64) {
     // Whole absent pages are zero already: visit only what is there.
     let pageBytes = Int64(MemoryFileContent.pageBytes)
     guard start < end else { return }

@@ -239,19 +239,28 @@ private final class POSIXFile: File {
   }
 
   private func writeZeros(from start: Int64, to end: Int64) throws(StorageError) {
-    let zeros = [UInt8](repeating: 0, count: 1 << 16)
+    guard let zeros = Zeros.shared else {
+      throw StorageError(.io, "no memory for a page of zeros", path: path)
+    }
     var position = start
     while position < end {
-      let length = Int(min(Int64(zeros.count), end - position))
-      try write(Array(zeros[0..<length]), at: position)
+      // Up to a multiple of the piece's size, which is where large folios begin.
+      let next = (position / Int64(zeros.count) + 1) * Int64(zeros.count)
+      let length = Int(min(next, end) - position)
+      try write(UnsafeRawBufferPointer(rebasing: zeros[..<length]), at: position)
       position += Int64(length)
     }
   }
 
-  func map(offset: Int64, length: Int) throws(StorageError) -> any MappedRegion {
+  func map(
+    offset: Int64, length: Int, blankFrom: Int64?
+  ) throws(StorageError) -> any MappedRegion {
     let descriptor = try writableDescriptor()
     // A store past the file's end would be a signal, not an error.
     try checkMapping(offset: offset, length: length, fileSize: try size())
+    // Written in large pieces, the page cache holds the range in large folios: docs/decisions/
+    // 0006-mapped-log.md.
+    if let blankFrom { try writeZeros(from: max(offset, blankFrom), to: offset + Int64(length)) }
     let address = mmap(
       nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, Int(offset))
     guard let address, address != MAP_FAILED else {
@@ -279,6 +288,16 @@ private final class POSIXFile: File {
     guard let descriptor = try? openDescriptor() else { return }
     _ = lab_drop_cached(descriptor)
   }
+}
+
+/// Zeros to write from: a mapping that the kernel backs by its one page of zeros.
+private enum Zeros {
+  static let byteCount = 4 << 20
+  nonisolated(unsafe) static let shared: UnsafeRawBufferPointer? = {
+    let address = mmap(nil, byteCount, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let address, address != MAP_FAILED else { return nil }
+    return UnsafeRawBufferPointer(start: address, count: byteCount)
+  }()
 }
 
 private final class POSIXMappedRegion: MappedRegion, @unchecked Sendable {

@@ -134,7 +134,9 @@ final class LogAppender {
     origin = nil
     windowEnd = 0
     do throws(StorageError) {
-      let region = try segment.file.map(offset: Int64(start), length: end - start)
+      let region = try segment.file.map(
+        offset: Int64(start), length: end - start,
+        blankFrom: segment.isRecycled ? nil : Int64(offset))
       window = region
       origin = region.bytes.baseAddress.map { $0 - start }
       windowEnd = end

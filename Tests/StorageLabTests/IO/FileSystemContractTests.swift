@@ -294,6 +294,24 @@ import Testing
     #expect(try read(file, 1, at: 70_000) == [3])
   }
 
+  @Test(arguments: Subject.allCases) func aBlankRangeIsMappedAsZeros(_ subject: Subject) throws {
+    let world = try World(subject)
+    let file = try world.make("f", [UInt8](repeating: 1, count: 1 << 18))
+    let region = try file.map(offset: 65_536, length: 131_072, blankFrom: 70_001)
+    #expect(region.bytes[4464] == 1 && region.bytes[4465] == 0 && region.bytes[131_071] == 0)
+    region.unmap()
+    let bytes = try world.content("f")
+    #expect(bytes.count == 1 << 18)
+    #expect(bytes[..<70_001].allSatisfy { $0 == 1 })
+    #expect(bytes[70_001..<196_608].allSatisfy { $0 == 0 })
+    #expect(bytes[196_608...].allSatisfy { $0 == 1 })
+    // Before the range, or behind it, it says nothing.
+    try file.map(offset: 0, length: 65_536, blankFrom: 1 << 20).unmap()
+    #expect(try world.content("f") == bytes)
+    try file.map(offset: 196_608, length: 65_536, blankFrom: 0).unmap()
+    #expect(try world.content("f")[196_608...].allSatisfy { $0 == 0 })
+  }
+
   @Test(arguments: Subject.allCases) func impossibleMappingsAreRefused(_ subject: Subject) throws {
     let world = try World(subject)
     let file = try world.make("f")
