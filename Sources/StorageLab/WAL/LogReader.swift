@@ -9,6 +9,10 @@ struct LogReader {
     var path: String
     var header: LogFormat.SegmentHeader
     var fileBytes: Int64
+
+    var isNamedByNumber: Bool {
+      path.hasSuffix("/" + LogFormat.fileName(header.number))
+    }
   }
 
   /// What recovery found.
@@ -20,10 +24,17 @@ struct LogReader {
     /// Older, torn or never-begun segments: free for reuse, whatever they hold. New segments
     /// get higher numbers, and where two could follow, the higher number does.
     var spare: [Segment] = []
-    /// Files never to be written again: without a valid header, or a second name of a segment,
-    /// which a crash that keeps one rename and loses another can leave. Recycling one could
-    /// overwrite a file that is in use under its other name; removing it is safe.
-    var unusable: [String] = []
+    /// Files that never got their header, by the number in their name.
+    var blank: [(number: UInt64, path: String)] = []
+    /// Second files of a number, which a crash that keeps one rename and loses another can
+    /// leave.
+    var copies: [String] = []
+    /// Files never to be written again: recycling one could overwrite a file that is in use
+    /// under its other name. Removing it is safe.
+    var unusable: [String] { blank.map(\.path) + copies }
+    /// Files whose header is neither valid nor blank, by the number in their name. Harmless if
+    /// they are older than all that is replayed; left alone then.
+    var damaged: [(number: UInt64, path: String)] = []
     /// The highest segment number seen, in any state.
     var lastNumber: UInt64 = 0
     var records: UInt64 = 0
@@ -46,9 +57,15 @@ struct LogReader {
     }
     var outcome = Outcome(end: start)
     let segments = try findSegments(&outcome)
-    guard var index = segments.lastIndex(where: { $0.header.base <= start }) else {
+    let first = segments.lastIndex { $0.header.base <= start }
+    let firstNumber = first.map { segments[$0].header.number } ?? 0
+    if let damaged = outcome.damaged.first(where: { $0.number >= firstNumber }) {
+      throw .corruption(
+        "a log segment's header fails its checksum", path: damaged.path, offset: 0)
+    }
+    guard var index = first else {
       // Nothing holds `start`. Fine when the log never began or its files were not durable.
-      try proveTorn(start, behind: segments[...], in: directory)
+      try proveTorn(start, behind: segments[...], outcome, in: directory)
       outcome.spare += segments
       outcome.isTorn = !segments.isEmpty
       return outcome
@@ -80,16 +97,18 @@ struct LogReader {
         path: segments[index].path, offset: offset)
     }
     try proveTorn(
-      outcome.end, behind: segments[(index + 1)...], in: segments[index].path,
-      offset: Int64(window.offset(of: outcome.end)))
+      outcome.end, behind: segments[(index + 1)...], outcome, in: segments[index].path,
+      after: segments[index].header.number, offset: Int64(window.offset(of: outcome.end)))
     outcome.spare += segments[(index + 1)...]
     outcome.isTorn = index + 1 < segments.count
     return outcome
   }
 
   /// Throws `corruption` when a later segment proves that the log was durable beyond `lsn`.
+  /// The place is where the records break off, unless a file between has lost all it held.
   private func proveTorn(
-    _ lsn: LSN, behind later: ArraySlice<Segment>, in path: String, offset: Int64 = 0
+    _ lsn: LSN, behind later: ArraySlice<Segment>, _ outcome: Outcome, in path: String,
+    after number: UInt64 = 0, offset: Int64 = 0
   ) throws(StorageError) {
     for segment in later {
       var isProof = segment.header.durable > lsn
@@ -98,9 +117,10 @@ struct LogReader {
         isProof = try window.provesDurable(beyond: lsn) != nil
       }
       if isProof {
+        let lost = outcome.blank.first { $0.number > number && $0.number < segment.header.number }
         throw .corruption(
           "log records are missing or damaged that \(segment.path) proves were durable",
-          path: path, offset: offset)
+          path: lost?.path ?? path, offset: lost == nil ? offset : 0)
       }
     }
   }
@@ -132,109 +152,31 @@ struct LogReader {
         outcome.lastNumber = max(outcome.lastNumber, header.number)
         segments.append(Segment(path: path, header: header, fileBytes: try file.size()))
       case .invalid:
+        // A header is written in one sector, over nothing or over an older header: a crash
+        // leaves it whole or not there.
+        let isBlank = bytes[..<count].allSatisfy { $0 == 0 }
         let header = LogFormat.SegmentHeader(number: number, base: 0, durable: 0)
         let segment = Segment(path: path, header: header, fileBytes: try file.size())
         let window = try RecordWindow(segment, fileSystem)
         let holdsRecords = try window.record(at: 0) != nil
         let provesRecords = try window.provesDurable(beyond: 0) != nil
-        if holdsRecords || provesRecords {
-          throw .corruption("a log segment's header fails its checksum", path: path, offset: 0)
+        if !isBlank || holdsRecords || provesRecords {
+          outcome.damaged.append((number, path))
+          continue
         }
-        outcome.unusable.append(path)
+        outcome.blank.append((number, path))
       }
     }
-    segments.sort { $0.header.number < $1.header.number }
+    // Of two files of one number the one of that name counts: the other is a copy, or what a
+    // crash in the middle of recycling left.
+    segments.sort {
+      ($0.header.number, $0.isNamedByNumber ? 1 : 0)
+        < ($1.header.number, $1.isNamedByNumber ? 1 : 0)
+    }
     for index in segments.indices.dropLast().reversed()
     where segments[index].header.number == segments[index + 1].header.number {
-      outcome.unusable.append(segments.remove(at: index).path)
+      outcome.copies.append(segments.remove(at: index).path)
     }
     return segments
-  }
-}
-
-/// A moving window of one segment's bytes.
-final class RecordWindow {
-  private static let windowBytes = 1 << 20
-
-  private let segment: LogReader.Segment
-  private let file: any File
-  private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-  /// The part of the file that the buffer holds.
-  private var start = 0
-  private var count = 0
-
-  init(_ segment: LogReader.Segment, _ fileSystem: any FileSystem) throws(StorageError) {
-    self.segment = segment
-    file = try fileSystem.open(segment.path, .read)
-  }
-
-  deinit {
-    buffer.deallocate()
-    file.close()
-  }
-
-  /// Offset in the file of a position in the segment.
-  func offset(of lsn: LSN) -> Int {
-    LogFormat.segmentHeaderBytes + Int(lsn - segment.header.base)
-  }
-
-  /// The intact record at `lsn`, nil when there is none. The payload is valid until the
-  /// next call.
-  func record(
-    at lsn: LSN
-  ) throws(StorageError) -> (header: LogFormat.RecordHeader, payload: ByteSlice)? {
-    let offset = offset(of: lsn)
-    guard let header = try header(atOffset: offset) else { return nil }
-    guard let payload = try slice(offset + LogFormat.recordHeaderBytes, Int(header.length)),
-      CRC32C.checksum(payload) == header.payloadChecksum
-    else { return nil }
-    return (header, payload)
-  }
-
-  /// Offset of the damage when a record header after position `lsn` shows that the log was
-  /// durable beyond it. Looks at every place where a record may begin: after damage, nothing
-  /// says where the next one does.
-  func provesDurable(beyond lsn: LSN) throws(StorageError) -> Int64? {
-    let first = LogFormat.segmentHeaderBytes
-    let damaged = lsn < segment.header.base ? first : offset(of: lsn)
-    var candidate = lsn < segment.header.base ? first : damaged + LogFormat.recordAlignment
-    while Int64(candidate + LogFormat.recordHeaderBytes) <= segment.fileBytes {
-      if let header = try header(atOffset: candidate) {
-        let position = segment.header.base + LSN(candidate - first)
-        if header.durable(at: position) > lsn { return Int64(damaged) }
-      }
-      candidate += LogFormat.recordAlignment
-    }
-    return nil
-  }
-
-  private func header(atOffset offset: Int) throws(StorageError) -> LogFormat.RecordHeader? {
-    guard let slice = try slice(offset, LogFormat.recordHeaderBytes) else { return nil }
-    // Most of what is no record says so by its length alone.
-    let length = Int64(
-      UInt32(littleEndian: slice.base.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
-    guard length > 0, Int64(offset + LogFormat.recordHeaderBytes) + length <= segment.fileBytes
-    else { return nil }
-    return LogFormat.RecordHeader.decode(
-      slice, seed: LogFormat.RecordHeader.seed(number: segment.header.number, offset: offset))
-  }
-
-  /// `length` bytes at `offset`, nil past the end of the file.
-  private func slice(_ offset: Int, _ length: Int) throws(StorageError) -> ByteSlice? {
-    if offset < start || offset + length > start + count {
-      let available = segment.fileBytes - Int64(offset)
-      guard available >= Int64(length) else { return nil }
-      let wanted = Int(min(Int64(max(length, RecordWindow.windowBytes)), available))
-      if buffer.count < wanted {
-        buffer.deallocate()
-        buffer = .allocate(byteCount: wanted, alignment: 16)
-      }
-      start = offset
-      count = 0
-      count = try file.read(
-        into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: Int64(offset))
-      guard count >= length else { return nil }
-    }
-    return ByteSlice(UnsafeRawBufferPointer(buffer)).dropFirst(offset - start).prefix(length)
   }
 }

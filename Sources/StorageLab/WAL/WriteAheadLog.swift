@@ -47,6 +47,8 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// The appender's state; only the appender touches it. Nil before the first record, and
   /// after records were taken back: then the next one begins a new segment.
   private var appender: LogAppender?
+  /// The appender holds records that are not in the file yet.
+  private var isBuffering = false
   /// Where the group that is being appended began: nothing before it is ever taken back.
   private var settled: LSN
   private let appended: Atomic<LSN>
@@ -63,6 +65,8 @@ public final class WriteAheadLog: @unchecked Sendable {
   private var segments: [LogSegment] = []
   private var spares: [String] = []
   private var nextNumber: UInt64 = 1
+  /// No replay will ever start before this.
+  private var released: LSN
   private var isClosed = false
   /// A sync failed, or records could not be taken back: what the medium holds is unknown, so
   /// nothing more is promised.
@@ -88,7 +92,7 @@ public final class WriteAheadLog: @unchecked Sendable {
       (_, lsn, _, payload) throws(StorageError) in
       try replay(lsn + LSN(LogFormat.recordBytes(payload: payload.count)), payload)
     }
-    let log = WriteAheadLog(options, end: outcome.end)
+    let log = WriteAheadLog(options, from: start, to: outcome.end)
     log.recovery = Recovery(
       records: outcome.records, payloadBytes: outcome.payloadBytes, isTorn: outcome.isTorn)
     if options.isReadOnly { return log }
@@ -97,8 +101,9 @@ public final class WriteAheadLog: @unchecked Sendable {
     return log
   }
 
-  private init(_ options: Options, end: LSN) {
+  private init(_ options: Options, from start: LSN, to end: LSN) {
     self.options = options
+    released = start
     settled = end
     appended = Atomic(end)
     handedOver = Atomic(end)
@@ -125,7 +130,7 @@ public final class WriteAheadLog: @unchecked Sendable {
       let file = try options.fileSystem.open(found.path, .readWrite)
       var bytes = found.fileBytes
       if found.path == outcome.live.last?.path {
-        if found.header.base == outcome.end {
+        if found.header.base == outcome.end && bytes > Int64(LogFormat.segmentHeaderBytes) {
           file.close()
           discard(found.path, fileBytes: bytes)
           break
@@ -152,6 +157,7 @@ public final class WriteAheadLog: @unchecked Sendable {
     let isKept = lock.withLock {
       let isKept =
         spares.count < WriteAheadLog.maximumSpares
+        && fileBytes >= Int64(options.segmentBytes)
         && fileBytes <= 2 * Int64(options.segmentBytes)
       if isKept { spares.insert(path, at: 0) }
       return isKept
@@ -189,7 +195,8 @@ public final class WriteAheadLog: @unchecked Sendable {
       try appender.append(write, recordBytes: recordBytes, lag: lag)
       let end = position + LSN(recordBytes)
       appended.store(end, ordering: .releasing)
-      if !appender.hasBuffered { handedOver.store(end, ordering: .releasing) }
+      isBuffering = appender.hasBuffered
+      if !isBuffering { handedOver.store(end, ordering: .releasing) }
       return end
     } catch {
       try? rewind(to: settled)
@@ -205,12 +212,12 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// it could not be synced: the log takes no more records, and only the next recovery knows
   /// whether the medium holds the group.
   public func commit(_ lsn: LSN) throws(StorageError) {
-    guard let appender else { return }
-    if appender.hasBuffered {
+    if isBuffering, let appender {
       do throws(StorageError) { try appender.flush() } catch {
         try? rewind(to: settled)
         throw error
       }
+      isBuffering = false
       handedOver.store(appender.handedOver, ordering: .releasing)
     }
     switch options.durability {
@@ -399,13 +406,14 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// Lets go of the segments that lie wholly before `lsn`: their records will never be
   /// replayed again. A few files are kept for recycling. May run beside the appender.
   public func release(before lsn: LSN) throws(StorageError) {
-    let released = lock.withLock { () -> ArraySlice<LogSegment> in
+    let free = lock.withLock { () -> ArraySlice<LogSegment> in
+      released = max(released, lsn)
       let count = segments.dropFirst().prefix { $0.header.base <= lsn }.count
       defer { segments.removeFirst(count) }
       return segments.prefix(count)
     }
     // A file closes with its last user, which may be a sync under way.
-    for segment in released { discard(segment.file.path, fileBytes: segment.fileBytes) }
+    for segment in free { discard(segment.file.path, fileBytes: segment.fileBytes) }
   }
 
   /// Bytes of the segments that hold records; those kept for recycling not counted.
@@ -416,7 +424,10 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// Position of the oldest record still kept.
   public var beginning: LSN { lock.withLock { segments.first?.header.base ?? end } }
 
-  /// Stops the timer and closes the files, without a sync: that is the engine's decision.
+  // MARK: Closing
+
+  /// Stops the timer and closes the files, without a sync of the records: that is the engine's
+  /// decision. Leaves a directory that is small and quick to open.
   /// REQUIRES: no append is in flight. Calling it again does nothing.
   public func close() {
     let wasClosed = lock.withLock {
@@ -427,6 +438,47 @@ public final class WriteAheadLog: @unchecked Sendable {
     timer?.stop()
     timer = nil
     appender = nil
-    syncLock.withLock { for segment in segments { segment.file.close() } }
+    syncLock.withLock {
+      // A group that was never committed stays as it is: recovery decides.
+      let end = appended.load(ordering: .relaxed)
+      if !options.isReadOnly && !isRefusing.load(ordering: .acquiring) && settled == end {
+        leaveCompact(end)
+      }
+      for segment in segments { segment.file.close() }
+    }
+  }
+
+  /// Begins the next segment, of nothing but a header: it tells the next open how much of the
+  /// log was durable, so that not even damage to the last records passes for a torn tail. Then
+  /// gives back what the records do not need. Whatever of this fails, or is lost by a crash,
+  /// the log is what it was: nobody needs to know. REQUIRES: `syncLock` is held.
+  private func leaveCompact(_ end: LSN) {
+    let (unused, last) = lock.withLock {
+      defer { spares = [] }
+      return (spares, segments.last)
+    }
+    for path in unused { try? options.fileSystem.remove(path) }
+    guard let last else { return }
+    let headerBytes = LogFormat.segmentHeaderBytes
+    if last.header.base < end || last.fileBytes > Int64(headerBytes) {
+      try? last.file.truncate(to: last.offset(of: end))
+      let header = LogFormat.SegmentHeader(
+        number: nextNumber, base: end, durable: min(durable.load(ordering: .relaxed), end))
+      guard
+        let next = try? LogSegment.create(
+          options.fileSystem, directory: options.directory, recycling: nil, header: header,
+          bytes: headerBytes, isSynced: isSyncing)
+      else { return }
+      lock.withLock { segments.append(next) }
+    }
+    let free = lock.withLock { () -> ArraySlice<LogSegment> in
+      guard released >= end else { return [] }
+      defer { segments.removeFirst(segments.count - 1) }
+      return segments.dropLast()
+    }
+    for segment in free {
+      segment.file.close()
+      try? options.fileSystem.remove(segment.file.path)
+    }
   }
 }

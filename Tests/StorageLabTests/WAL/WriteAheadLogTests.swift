@@ -96,7 +96,7 @@ import Testing
       try append(log, payload(2, 20))
       log.close()
       // The last record loses its final bytes.
-      let name = try #require(try POSIXFileSystem().list(directory.path).last)
+      let name = try #require(try POSIXFileSystem().list(directory.path).first)
       let file = try POSIXFileSystem().open(directory.file(name), .readWrite)
       let offset = Int64(LogFormat.segmentHeaderBytes) + Int64(log.end) - Int64(cut)
       try file.write([UInt8](repeating: 0, count: cut), at: offset)
@@ -124,7 +124,7 @@ import Testing
     log.close()
     var readOnly = options
     readOnly.isReadOnly = true
-    let name = try #require(try POSIXFileSystem().list(directory.path).last)
+    let name = try #require(try POSIXFileSystem().list(directory.path).first)
     let path = directory.file(name)
     let file = try POSIXFileSystem().open(path, .readWrite)
     let bytes = try file.readAll(limit: 1 << 20)
