@@ -12,6 +12,9 @@ let package = Package(
     .library(name: "StorageLab", targets: ["StorageLab"]),
     .executable(name: "labctl", targets: ["labctl"]),
   ],
+  traits: [
+    .trait(name: "LMDB", description: "LMDB beside the lab's engines (liblmdb-dev)")
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -22,11 +25,13 @@ let package = Package(
       name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(
       name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(name: "CLMDB", providers: [.apt(["liblmdb-dev"])]),
     .target(name: "CLabShims"),
     .target(
       name: "StorageLab",
       dependencies: [
         "CSQLite", "CLZ4", "CLabShims",
+        .target(name: "CLMDB", condition: .when(traits: ["LMDB"])),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
       swiftSettings: swiftSettings),

@@ -20,13 +20,30 @@ public struct EngineRegistry: Sendable {
     }
   }
 
+  /// An engine that this build leaves out.
+  public struct Absentee: Sendable {
+    public let name: String
+    public let summary: String
+    /// What to do to have it, as a sentence.
+    public let remedy: String
+  }
+
   public private(set) var entries: [Entry] = []
+  /// Engines that are known but not built in, with how to get them.
+  public private(set) var absentees: [Absentee] = []
 
   public init() {}
+
+  /// Tells of an engine that this build lacks; no effect when it is there.
+  public mutating func mention(_ name: String, summary: String, remedy: String) {
+    if names.contains(name) { return }
+    absentees.append(Absentee(name: name, summary: summary, remedy: remedy))
+  }
 
   /// Adds an engine, or replaces the one of that name.
   public mutating func register(_ entry: Entry) {
     entries.removeAll { $0.name == entry.name }
+    absentees.removeAll { $0.name == entry.name }
     entries.append(entry)
   }
 
@@ -35,6 +52,10 @@ public struct EngineRegistry: Sendable {
   /// Errors: `invalidArgument` with the names there are.
   public func entry(_ name: String) throws(StorageError) -> Entry {
     guard let entry = entries.first(where: { $0.name == name }) else {
+      if let absentee = absentees.first(where: { $0.name == name }) {
+        throw StorageError(
+          .unsupported, "engine \(name) is not part of this build", remedy: absentee.remedy)
+      }
       throw StorageError(
         .invalidArgument, "there is no engine \(name)",
         remedy: "Engines: \(names.joined(separator: ", "))")

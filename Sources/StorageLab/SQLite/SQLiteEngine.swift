@@ -33,7 +33,7 @@ public final class SQLiteEngine: StorageEngine {
   let writerLock = WaitableLock()
   let waitingWriters = Atomic<Int>(0)
   let writer: SQLiteConnection
-  let syncTimer: SQLiteSyncTimer?
+  let syncTimer: SyncTimer?
   /// Bytes of a page, and frames in the log that make a commit copy them back.
   let pageBytes: Int
   let checkpointFrames: Int
@@ -76,7 +76,12 @@ public final class SQLiteEngine: StorageEngine {
     checkpointFrames = max(1, sqliteOptions.checkpointBytes / pageBytes)
     maximumValueBytes = min(options.maximumValueBytes, SQLiteEngine.sqliteLimit)
     do throws(StorageError) {
-      syncTimer = try SQLiteSyncTimer(options, log: writer.logFile)
+      // `synchronous=NORMAL` keeps log and database in order but syncs the log only to copy
+      // it back; the timer bounds the loss in time.
+      let log = writer.logFile
+      syncTimer = try SyncTimer(options, name: "sqlite-sync") { () throws(StorageError) in
+        try log?.sync()
+      }
     } catch {
       directory.release()
       throw error

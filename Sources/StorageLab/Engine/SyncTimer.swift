@@ -1,12 +1,10 @@
 import Synchronization
 
-/// Durability class `interval`: syncs the log once a period while commits come in, on a thread
-/// of its own or, with inline maintenance, on the committing thread when a period has passed.
-///
-/// SQLite in `synchronous=NORMAL` keeps log and database in order but syncs the log only to
-/// copy it back; this is what bounds the loss in time.
-final class SQLiteSyncTimer: @unchecked Sendable {
-  private let log: SQLiteFile
+/// Durability class `interval` for engines that cannot do it themselves: syncs once a period
+/// while commits come in, on a thread of its own or, with inline maintenance, on the
+/// committing thread when a period has passed.
+final class SyncTimer: @unchecked Sendable {
+  private let syncNow: @Sendable () throws(StorageError) -> Void
   private let period: UInt64
   private let clock: any LabClock
   private let events: (any EventSink)?
@@ -18,16 +16,20 @@ final class SQLiteSyncTimer: @unchecked Sendable {
   private let isDirty = Atomic<Bool>(false)
 
   /// Nil for the other classes. Errors: `io` when there is no thread to be had.
-  init?(_ options: EngineOptions, log: SQLiteFile?) throws(StorageError) {
-    guard case .interval(let milliseconds) = options.durability, !options.isReadOnly, let log
-    else { return nil }
-    self.log = log
+  init?(
+    _ options: EngineOptions, name: String,
+    sync: @escaping @Sendable () throws(StorageError) -> Void
+  ) throws(StorageError) {
+    guard case .interval(let milliseconds) = options.durability, !options.isReadOnly else {
+      return nil
+    }
+    syncNow = sync
     period = UInt64(max(1, milliseconds)) * 1_000_000
     clock = options.clock
     events = options.events
     lastSync = options.clock.nanoseconds
     if options.maintenance == .background {
-      thread = try LabThread(name: "sqlite-sync") { [self] in run() }
+      thread = try LabThread(name: name) { [self] in run() }
     }
   }
 
@@ -46,7 +48,7 @@ final class SQLiteSyncTimer: @unchecked Sendable {
   private func sync() {
     isDirty.store(false, ordering: .sequentiallyConsistent)
     let start = clock.nanoseconds
-    do throws(StorageError) { try log.sync() } catch {
+    do throws(StorageError) { try syncNow() } catch {
       lock.withLock { failure = error }
       events?.record(
         Event(
