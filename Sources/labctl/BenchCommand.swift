@@ -40,6 +40,8 @@ struct BenchRunCommand: ParsableCommand {
   var valueSize: ByteSize?
   @Option(help: "Requests of a workload in a round.")
   var operations: Int?
+  @Option(help: "Keys of db_bench's workloads: decimal or random, 16 bytes each.")
+  var keys: BenchConfiguration.KeyStyle?
   @Option(help: "Threads that send requests.")
   var threads: Int?
   @Option(help: "What an acknowledged write survives: none, process, interval[:MS] or commit.")
@@ -81,6 +83,7 @@ struct BenchRunCommand: ParsableCommand {
     if let records { configuration.records = records }
     if let valueSize { configuration.valueBytes = valueSize.bytes }
     if let operations { configuration.operations = operations }
+    if let keys { configuration.keys = keys }
     if let threads { configuration.threads = threads }
     if let durability { configuration.durability = durability.description }
     if let cache { configuration.cacheBytes = cache.bytes }
@@ -127,6 +130,7 @@ struct BenchRunCommand: ParsableCommand {
 }
 
 extension Distribution: ExpressibleByArgument {}
+extension BenchConfiguration.KeyStyle: ExpressibleByArgument {}
 
 /// A progress line that the runner's closure may hold.
 private final class ProgressBox: @unchecked Sendable {

@@ -10,12 +10,21 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
   /// Requests of a workload per round.
   public var operations = 200_000
   public var threads = 1
+  /// What the keys of `db_bench`'s workloads look like; nil, as in older bundles, is decimal.
+  public var keys: KeyStyle?
   public var durability = Durability.process.description
   public var cacheBytes = 8 << 20
   /// Set when the run overrides the workloads' own distributions.
   public var distribution: Distribution?
   public var seed: UInt64 = 42
   public var rounds = 3
+
+  public enum KeyStyle: String, Sendable, Codable, CaseIterable {
+    /// The record's number in 16 digits, as in `db_bench`.
+    case decimal
+    /// 16 bytes that look random.
+    case random
+  }
 
   public init() {}
 

@@ -77,8 +77,9 @@ public struct BenchRunner {
 
   private func source(_ group: BenchPlan.Group) -> any RecordSource {
     if group.family == .airports, let airports { return airports }
+    let dbBench: SyntheticRecords.KeyForm = configuration.keys == .random ? .random : .decimal
     return SyntheticRecords(
-      group.family == .dbBench ? .decimal : .hashedUser, count: configuration.records,
+      group.family == .dbBench ? dbBench : .hashedUser, count: configuration.records,
       valueBytes: configuration.valueBytes, seed: configuration.seed)
   }
 
@@ -131,7 +132,8 @@ public struct BenchRunner {
       latency.minimum = part.rounds.map(\.latency.minimum).min() ?? 0
       engines.append(
         RunBundle.EngineResult(
-          engine: entry.name, isPersistent: entry.isPersistent, rounds: part.rounds,
+          engine: entry.name, isPersistent: entry.isPersistent, countsIO: entry.countsIO,
+          rounds: part.rounds,
           latency: latency,
           events: RunBundle.EventSummary.summarize(part.events)))
     }

@@ -111,11 +111,13 @@ final class BenchSession {
     let live = ledger.live(source)
     space.liveBytes = live.bytes
     space.liveEntries = live.entries
-    let items = operations * UInt64(workload.itemsPerOperation)
+    let items =
+      workload.scansEverything ? tally.entries : operations * UInt64(workload.itemsPerOperation)
+    let itemsPerRequest = operations > 0 ? Double(items) / Double(operations) : 0
     return BenchMeasurement(
       round: round, operations: operations, items: items,
       seconds: Double(busy) / 1e9 / Double(max(1, threads.count)),
-      rate: requestRate * Double(workload.itemsPerOperation), latency: LatencySummary(merged),
+      rate: requestRate * itemsPerRequest, latency: LatencySummary(merged),
       histogram: HistogramCoding.encode(merged), counters: counters,
       settleSeconds: Double(settleNanoseconds) / 1e9,
       cpuSeconds: max(0, cpu - makingProcessor), space: space,
@@ -187,9 +189,10 @@ final class BenchSession {
   ) -> Result<ThreadOutcome, StorageError> {
     do throws(StorageError) {
       var stream = stream(workload, thread)
-      let arena = RequestArena(
-        source, ledger, itemsPerOperation: workload.itemsPerOperation)
-      let executor = RequestExecutor(engine, name: name, source, ledger, isAlone: isAlone)
+      let arena = RequestArena(source, ledger)
+      let executor = RequestExecutor(
+        engine, name: name, source, ledger, isAlone: isAlone,
+        sheet: AnswerSheet(source, ledger, workload: workload))
       var loop = ClosedLoop(clock: environment.clock)
       let result = try loop.run(&stream, arena, executor)
       return .success(

@@ -107,7 +107,7 @@ extension BenchWarning {
   ) -> [BenchWarning] {
     guard workload.writes, let durability = Durability(workload.durability) else { return [] }
     var warnings: [BenchWarning] = []
-    for engine in workload.engines where engine.isPersistent {
+    for engine in workload.engines where engine.hasIO {
       let operations = engine.rounds.reduce(0) { $0 + $1.counters.writes }
       let syncs = engine.rounds.reduce(0) { $0 + $1.counters.io.syncs }
       guard operations >= 100 else { continue }
@@ -137,7 +137,7 @@ extension BenchWarning {
     bundle.configuration.engines.compactMap { name in
       var cases: [(workload: String, message: String)] = []
       for workload in bundle.workloads {
-        for engine in workload.engines where engine.engine == name && engine.isPersistent {
+        for engine in workload.engines where engine.engine == name && engine.hasIO {
           guard let message = engine.rounds.lazy.compactMap({ impossible($0, workload) }).first
           else { continue }
           cases.append((workload.name, message))

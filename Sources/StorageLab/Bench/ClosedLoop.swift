@@ -62,6 +62,7 @@ struct ClosedLoop: LoadLoop {
     while true {
       let making = clock.nanoseconds
       let makingProcessor = ProcessUsage.threadSeconds()
+      try executor.checkAnswers()
       guard arena.fill(&stream) else { return result }
       result.makingProcessorSeconds += ProcessUsage.threadSeconds() - makingProcessor
       let start = clock.nanoseconds
@@ -71,7 +72,7 @@ struct ClosedLoop: LoadLoop {
       let slots = arena.slots
       for index in 0..<slots.count {
         let slot = slots[index]
-        try executor.execute(slot, key: arena.key(index, slot), value: arena.value(slot))
+        try executor.execute(slot, index, in: arena)
         let now = clock.nanoseconds
         result.latencies.record(min(now &- last, LoopResult.longestLatency))
         last = now

@@ -1,4 +1,5 @@
-/// What the benchmark itself adds to each request: the clock, the histogram and the check,
+/// What the benchmark itself adds to each request: the clock, the histogram and the check (of
+/// a read beside no writer: keeping the answer for it),
 /// measured with an engine that does nothing. Included in every figure, so printed.
 public struct HarnessOverhead: Sendable, Codable, Equatable {
   public var readNanoseconds: Double = 0
@@ -25,8 +26,10 @@ public struct HarnessOverhead: Sendable, Codable, Equatable {
         var stream = RequestStream(
           workload, distribution: .sequential, recordCount: records, insertBase: records,
           operations: requests, thread: 0, threads: 1, seed: seed)
-        let arena = RequestArena(source, ledger, itemsPerOperation: 1)
-        let executor = RequestExecutor(engine, name: "null", source, ledger, isAlone: true)
+        let arena = RequestArena(source, ledger)
+        let executor = RequestExecutor(
+          engine, name: "null", source, ledger, isAlone: true,
+          sheet: AnswerSheet(source, ledger, workload: workload))
         engine.turn = 0
         var loop = ClosedLoop(clock: clock)
         let result = try loop.run(&stream, arena, executor)

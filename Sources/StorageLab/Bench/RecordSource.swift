@@ -43,6 +43,8 @@ final class SyntheticRecords: RecordSource, @unchecked Sendable {
     case hashedUser
     /// The number in 16 digits, as `db_bench` has them.
     case decimal
+    /// 16 bytes that look random and are in the order of the numbers.
+    case random
   }
 
   private static let headerBytes = 12
@@ -51,6 +53,8 @@ final class SyntheticRecords: RecordSource, @unchecked Sendable {
   let count: Int
   let maximumValueBytes: Int
   private let keyLength: Int
+  /// Of the first eight bytes' values, to each record.
+  private let share: UInt64
   /// Bytes that values are cut from, and the number of places where one may begin.
   /// Immutable once made.
   private let pool: UnsafeRawPointer
@@ -59,6 +63,7 @@ final class SyntheticRecords: RecordSource, @unchecked Sendable {
   init(_ keyForm: KeyForm, count: Int, valueBytes: Int, seed: UInt64) {
     self.keyForm = keyForm
     self.count = count
+    share = UInt64.max / UInt64(max(1, count))
     keyLength = keyForm == .hashedUser ? 24 : 16
     maximumValueBytes = max(RecordLimits.minimumValueBytes, valueBytes)
     places = 256 << 10
@@ -67,7 +72,7 @@ final class SyntheticRecords: RecordSource, @unchecked Sendable {
 
   deinit { pool.deallocate() }
 
-  var isSortedByKey: Bool { keyForm == .decimal }
+  var isSortedByKey: Bool { keyForm != .hashedUser }
   func keyBytes(_ record: Int) -> Int { keyLength }
   func valueBytes(_ record: Int, version: UInt32) -> Int { maximumValueBytes }
   func records(sharingPrefixOf record: Int, length: Int) -> Range<Int>? { nil }
@@ -80,6 +85,13 @@ final class SyntheticRecords: RecordSource, @unchecked Sendable {
       return 24
     case .decimal:
       writeDecimal(UInt64(record), digits: 16, to: pointer)
+      return 16
+    case .random:
+      // An equal share of the key space for each record, and a random place in it.
+      let hash = Hash64.hash(UInt64(record) ^ 0x5bd1_e995)
+      let first = UInt64(record) &* share &+ hash % share
+      pointer.storeBytes(of: first.bigEndian, as: UInt64.self)
+      pointer.storeBytes(of: Hash64.hash(hash), toByteOffset: 8, as: UInt64.self)
       return 16
     }
   }

@@ -9,37 +9,56 @@ final class RequestArena {
     var valueBytes: Int
   }
 
+  /// A batch made ahead, and the versions that it writes.
+  struct PreparedBatch {
+    var batch = WriteBatch()
+    var records: [(record: Int, version: UInt32)] = []
+    var userBytes = 0
+  }
+
   /// Requests made ahead.
   static let slotLimit = 512
   private static let valueBudget = 1 << 20
+  private static let batchLimit = 8
 
   private let source: any RecordSource
   private let ledger: RecordLedger
   private let keys: UnsafeMutableRawPointer
   private let values: UnsafeMutableRawPointer
   private let valueCapacity: Int
+  private let scratch: UnsafeMutableRawPointer
   private(set) var slots: [Slot] = []
+  /// The batches of the slots, in their order; reused.
+  private(set) var batches: [PreparedBatch] = []
 
-  init(_ source: any RecordSource, _ ledger: RecordLedger, itemsPerOperation: Int) {
+  init(_ source: any RecordSource, _ ledger: RecordLedger) {
     self.source = source
     self.ledger = ledger
     keys = .allocate(
       byteCount: RequestArena.slotLimit * RecordLimits.keyBytes, alignment: 64)
     valueCapacity = max(RequestArena.valueBudget, source.maximumValueBytes)
     values = .allocate(byteCount: valueCapacity, alignment: 64)
+    scratch = .allocate(
+      byteCount: RecordLimits.keyBytes + source.maximumValueBytes, alignment: 64)
     slots.reserveCapacity(RequestArena.slotLimit)
   }
 
   deinit {
     keys.deallocate()
     values.deallocate()
+    scratch.deallocate()
   }
+
+  /// The batch of a slot of kind `batch`.
+  func batch(_ slot: Slot) -> PreparedBatch { batches[slot.valueOffset] }
 
   /// Makes the next requests; false when there are none.
   func fill(_ stream: inout RequestStream) -> Bool {
     slots.removeAll(keepingCapacity: true)
     var valueOffset = 0
+    var batchCount = 0
     while slots.count < RequestArena.slotLimit,
+      batchCount < RequestArena.batchLimit,
       valueOffset + source.maximumValueBytes <= valueCapacity,
       let request = stream.next()
     {
@@ -59,12 +78,36 @@ final class RequestArena {
         // One byte more than any key that was ever written.
         key.storeBytes(of: UInt8(ascii: "."), toByteOffset: slot.keyBytes, as: UInt8.self)
         slot.keyBytes += 1
-      case .read, .scan, .prefixScan, .seek, .next, .previous, .batch:
+      case .batch:
+        slot.valueOffset = batchCount
+        if batchCount == batches.count { batches.append(PreparedBatch()) }
+        prepare(&batches[batchCount], request, stream)
+        batchCount += 1
+      case .read, .scan, .prefixScan, .fullScan, .seek, .next, .previous:
         break
       }
       slots.append(slot)
     }
     return !slots.isEmpty
+  }
+
+  private func prepare(
+    _ prepared: inout PreparedBatch, _ request: Request, _ stream: borrowing RequestStream
+  ) {
+    prepared.batch.removeAll()
+    prepared.records.removeAll(keepingCapacity: true)
+    prepared.userBytes = 0
+    for index in 0..<min(request.length, source.count - request.record) {
+      let record = stream.record(of: request, index)
+      let version = ledger.issue(record)
+      let key = ByteSlice(base: scratch, count: source.writeKey(record, to: scratch))
+      let value = scratch + RecordLimits.keyBytes
+      let valueBytes = source.writeValue(record, version: version, to: value)
+      prepared.batch.put(
+        key.rawBuffer.bytes, ByteSlice(base: value, count: valueBytes).rawBuffer.bytes)
+      prepared.records.append((record, version))
+      prepared.userBytes += key.count + valueBytes
+    }
   }
 
   @inline(__always)

@@ -36,28 +36,24 @@ final class RequestExecutor {
   /// For `next` and `previous`, which run over the database across requests.
   private var walker: (any Cursor)?
   private var lastWalked: [UInt8] = []
-  private var batch = WriteBatch()
-  private let scratch: UnsafeMutableRawPointer
+  /// Where answers wait for their check; nil where they are checked at once.
+  private let sheet: AnswerSheet?
 
   init(
     _ engine: any StorageEngine, name: String, _ source: any RecordSource, _ ledger: RecordLedger,
-    isAlone: Bool
+    isAlone: Bool, sheet: AnswerSheet? = nil
   ) {
     self.engine = engine
     engineName = name
     self.source = source
     self.ledger = ledger
     self.isAlone = isAlone
+    self.sheet = sheet
     counts = .allocate(capacity: 1)
     counts.initialize(to: Tally())
-    scratch = .allocate(
-      byteCount: RecordLimits.keyBytes + source.maximumValueBytes, alignment: 64)
   }
 
-  deinit {
-    scratch.deallocate()
-    counts.deallocate()
-  }
+  deinit { counts.deallocate() }
 
   /// Releases what the requests left open.
   func finish() {
@@ -68,9 +64,10 @@ final class RequestExecutor {
   /// Errors: the engine's; `corruption` when an answer is not what was written.
   @inline(__always)
   func execute(
-    _ slot: RequestArena.Slot, key: ByteSlice, value: ByteSlice
+    _ slot: RequestArena.Slot, _ index: Int, in arena: RequestArena
   ) throws(StorageError) {
     let request = slot.request
+    let key = arena.key(index, slot)
     switch request.kind {
     case .read:
       try read(request.record, key)
@@ -79,21 +76,23 @@ final class RequestExecutor {
       if found { throw wrong("found a value", key) }
       counts.pointee.missing += 1
     case .put, .insert:
-      try put(slot, key, value)
+      try put(slot, key, arena.value(slot))
     case .readModifyWrite:
       try read(request.record, key)
-      try put(slot, key, value)
+      try put(slot, key, arena.value(slot))
     case .delete:
       try engine.delete(key.rawBuffer.bytes)
       ledger.acknowledge(request.record, version: slot.version, isPresent: false)
       counts.pointee.writes += 1
       counts.pointee.bytesWritten += UInt64(key.count)
     case .batch:
-      try writeBatch(request)
+      try write(arena.batch(slot))
     case .scan:
       try scan(request, key)
     case .prefixScan:
       try prefixScan(request, key)
+    case .fullScan:
+      try scanEverything()
     case .seek:
       try seek(request, key)
     case .next:
@@ -115,33 +114,45 @@ final class RequestExecutor {
     counts.pointee.bytesWritten += UInt64(key.count + value.count)
   }
 
-  private func writeBatch(_ request: Request) throws(StorageError) {
-    batch.removeAll()
-    let records =
-      request.record..<min(request.record + request.length, source.count)
-    var bytes = 0
-    let value = scratch + RecordLimits.keyBytes
-    for record in records {
-      let version = ledger.issue(record)
-      let keySlice = ByteSlice(base: scratch, count: source.writeKey(record, to: scratch))
-      let valueSlice = ByteSlice(
-        base: value, count: source.writeValue(record, version: version, to: value))
-      batch.put(keySlice.rawBuffer.bytes, valueSlice.rawBuffer.bytes)
-      bytes += keySlice.count + valueSlice.count
-    }
-    try engine.write(batch)
-    for record in records {
-      let version = ledger.state(record).version &+ 1
+  private func write(_ prepared: RequestArena.PreparedBatch) throws(StorageError) {
+    try engine.write(prepared.batch)
+    for (record, version) in prepared.records {
       ledger.acknowledge(record, version: version, isPresent: true)
     }
     counts.pointee.writes += 1
-    counts.pointee.bytesWritten += UInt64(bytes)
+    counts.pointee.bytesWritten += UInt64(prepared.userBytes)
   }
 
   // MARK: Reading
 
   @inline(__always)
   private func read(_ record: Int, _ key: ByteSlice) throws(StorageError) {
+    guard let sheet else { return try readAndCheck(record, key) }
+    var length = -1
+    let found = try engine.read(key.rawBuffer.bytes) { span in length = sheet.keep(span) }
+    sheet.note(record, valueBytes: length)
+    if found {
+      counts.pointee.found += 1
+      counts.pointee.bytesReturned += UInt64(max(0, length))
+    } else {
+      counts.pointee.missing += 1
+    }
+  }
+
+  /// Checks the answers that wait for it. Errors: `corruption` when one is wrong.
+  func checkAnswers() throws(StorageError) {
+    guard let sheet else { return }
+    try sheet.check { (what, record) throws(StorageError) in
+      var key = [UInt8](repeating: 0, count: RecordLimits.keyBytes)
+      let count = key.withUnsafeMutableBytes { buffer in
+        buffer.baseAddress.map { source.writeKey(record, to: $0) } ?? 0
+      }
+      throw key.withSlice { wrong(what, $0.prefix(count)) }
+    }
+  }
+
+  @inline(__always)
+  private func readAndCheck(_ record: Int, _ key: ByteSlice) throws(StorageError) {
     let before = ledger.state(record)
     var version: UInt32?
     var length = 0
@@ -184,7 +195,40 @@ final class RequestExecutor {
 
   // MARK: Scanning
 
+  /// Reads entries from a cursor's place on and notes what they came to.
+  @inline(__always)
+  private func read(
+    _ cursor: any Cursor, from start: Int?, limit: Int, _ sheet: AnswerSheet
+  ) throws(StorageError) {
+    var fingerprint = ScanFingerprint()
+    var bytes = 0
+    while cursor.isValid {
+      let (key, value) = (cursor.key, cursor.value)
+      fingerprint.add(key, value)
+      bytes &+= key.count &+ value.count
+      if fingerprint.entries == limit { break }
+      try cursor.next()
+    }
+    sheet.note(scanFrom: start, limit: limit, fingerprint)
+    counts.pointee.entries += UInt64(fingerprint.entries)
+    counts.pointee.bytesReturned += UInt64(bytes)
+  }
+
+  private func scanEverything() throws(StorageError) {
+    guard let sheet else { return try checkEverything() }
+    let cursor = try engine.cursor(.all)
+    defer { cursor.close() }
+    try cursor.seekToFirst()
+    try read(cursor, from: nil, limit: .max, sheet)
+  }
+
   private func scan(_ request: Request, _ key: ByteSlice) throws(StorageError) {
+    if let sheet, source.isSortedByKey {
+      let cursor = try engine.cursor(.all)
+      defer { cursor.close() }
+      try cursor.seek(key.rawBuffer.bytes)
+      return try read(cursor, from: request.record, limit: request.length, sheet)
+    }
     let cursor = try engine.cursor(.all)
     defer { cursor.close() }
     let start = ledger.state(request.record)

@@ -13,6 +13,8 @@ public enum RequestKind: UInt8, Sendable, CaseIterable, Codable {
   case scan
   /// Reads every entry whose key begins as a record's does.
   case prefixScan
+  /// Reads every entry in order.
+  case fullScan
   /// Positions a cursor at a record's key and reads the entry.
   case seek
   /// Steps a cursor that runs over the whole database.
@@ -25,7 +27,7 @@ public enum RequestKind: UInt8, Sendable, CaseIterable, Codable {
   var writes: Bool {
     switch self {
     case .put, .insert, .readModifyWrite, .delete, .batch: true
-    case .read, .readMissing, .scan, .prefixScan, .seek, .next, .previous: false
+    case .read, .readMissing, .scan, .prefixScan, .fullScan, .seek, .next, .previous: false
     }
   }
 }
@@ -34,7 +36,8 @@ public enum RequestKind: UInt8, Sendable, CaseIterable, Codable {
 /// same order, whatever the engine and however fast it is.
 struct Request {
   var kind: RequestKind
-  /// The record meant, the first of a scan or batch.
+  /// The record meant, the first of a scan; the first position of a batch
+  /// (`RequestStream.record(of:_:)`).
   var record: Int
   /// Entries of a scan or batch, bytes of a prefix.
   var length: Int = 0
@@ -84,8 +87,9 @@ struct RequestStream {
     defer { made += 1 }
     switch workload.order {
     case .ascending: return own(workload.mix[0].kind, made * threads + thread)
-    case .shuffled:
+    case .shuffled where workload.itemsPerOperation == 1:
       return own(workload.mix[0].kind, permutation.map(made * threads + thread))
+    case .shuffled: return own(workload.mix[0].kind, made * threads + thread)
     case .drawn: return drawn()
     }
   }
@@ -94,6 +98,12 @@ struct RequestStream {
     Request(
       kind: kind, record: min(position * workload.itemsPerOperation, recordCount - 1),
       length: workload.itemsPerOperation)
+  }
+
+  /// The `index`-th record of a batch.
+  func record(of request: Request, _ index: Int) -> Int {
+    let position = min(request.record + index, recordCount - 1)
+    return workload.order == .shuffled ? permutation.map(position) : position
   }
 
   private mutating func drawn() -> Request {
@@ -106,7 +116,12 @@ struct RequestStream {
       return Request(kind: kind, record: record)
     case .scan:
       let record = choose()
-      return Request(kind: kind, record: record, length: 1 + random.below(workload.longestScan))
+      let length =
+        workload.shortestScan
+        + random.below(workload.longestScan - workload.shortestScan + 1)
+      return Request(kind: kind, record: record, length: length)
+    case .fullScan:
+      return Request(kind: kind, record: 0, length: .max)
     case .prefixScan:
       return Request(kind: kind, record: choose(), length: workload.prefixBytes)
     case .put, .readModifyWrite, .delete, .batch:

@@ -35,10 +35,15 @@ public struct RunBundle: Sendable, Codable {
   public struct EngineResult: Sendable, Codable {
     public var engine: String
     public var isPersistent: Bool
+    /// Whether the engine's I/O is counted; nil in bundles of builds that counted every one's.
+    public var countsIO: Bool?
     public var rounds: [BenchMeasurement]
     /// Over the requests of all rounds.
     public var latency: LatencySummary
     public var events: [EventSummary]
+
+    /// Whether figures of file I/O mean anything.
+    public var hasIO: Bool { isPersistent && countsIO != false }
   }
 
   /// The background work of one kind in all rounds of a workload.

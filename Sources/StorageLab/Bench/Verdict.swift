@@ -83,6 +83,8 @@ public struct Verdict: Sendable, Equatable {
     let bytesReadPerRequest: Double
     let bytesWrittenPerRequest: Double
     let writeAmplification: Double?
+    /// Whether syncs and file I/O were counted.
+    let hasIO: Bool
 
     init(_ result: RunBundle.EngineResult) {
       func middle(_ value: (BenchMeasurement) -> Double) -> Double {
@@ -104,6 +106,7 @@ public struct Verdict: Sendable, Equatable {
       cacheMisses = perRequest { $0.cacheCountersWentBack ? 0 : $0.counters.cacheMisses }
       bytesReadPerRequest = perRequest { $0.counters.io.bytesRead }
       bytesWrittenPerRequest = perRequest { $0.counters.io.bytesWritten }
+      hasIO = result.hasIO
       let ratios = result.rounds.compactMap(\.amplification.write)
       writeAmplification = ratios.isEmpty ? nil : Statistics.median(ratios)
     }
@@ -126,6 +129,7 @@ public struct Verdict: Sendable, Equatable {
       let theirs: Double
       /// Microseconds that one of them costs at least; nil where it is not paid by the request.
       let cost: Double?
+      var isOfFiles = true
       let text: (Double) -> String
 
       func matters(_ difference: Double, _ microseconds: Double) -> Bool {
@@ -140,13 +144,15 @@ public struct Verdict: Sendable, Equatable {
       var phrase: String { "\(verb) \(text(mine)) \(unit) (\(text(theirs)))" }
     }
     let difference = abs(second.microseconds - first.microseconds)
+    // What one of the two does not count says nothing.
+    let counted = first.hasIO && second.hasIO
     let counters = [
       Counter(
         verb: "made", unit: "syncs a request", mine: first.syncs, theirs: second.syncs,
         cost: 100, text: small),
       Counter(
         verb: "used", unit: "µs of processor time a request", mine: first.cpuMicroseconds,
-        theirs: second.cpuMicroseconds, cost: 1, text: small),
+        theirs: second.cpuMicroseconds, cost: 1, isOfFiles: false, text: small),
       Counter(
         verb: "made", unit: "file reads and writes a request", mine: first.fileCalls,
         theirs: second.fileCalls, cost: 0.5, text: small),
@@ -160,6 +166,7 @@ public struct Verdict: Sendable, Equatable {
         verb: "wrote", unit: "B to files per byte put", mine: first.writeAmplification ?? 0,
         theirs: second.writeAmplification ?? 0, cost: nil, text: small),
     ]
+    .filter { counted || !$0.isOfFiles }
     let less = counters.filter { $0.isLess(difference) }.prefix(4).map(\.phrase)
     let more = counters.filter { $0.isMore(difference) }.prefix(2).map(\.phrase)
     if less.isEmpty {

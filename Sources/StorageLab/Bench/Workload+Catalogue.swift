@@ -88,12 +88,20 @@ extension Workload {
     Workload(
       "fillbatch", "put every record in key order, in batches of 1,000", .dbBench, only(.batch),
       order: .ascending, startsEmpty: true, itemsPerOperation: 1_000),
+    Workload(
+      "fillrandombatch", "put every record in random order, in batches of 1,000", .dbBench,
+      only(.batch), order: .shuffled, startsEmpty: true, itemsPerOperation: 1_000),
     Workload("overwrite", "put random records again", .dbBench, only(.put)),
     Workload("readrandom", "read random records", .dbBench, only(.read)),
     Workload("readmissing", "read keys that are not there", .dbBench, only(.readMissing)),
+    Workload(
+      "fullscan", "read every entry in order, five times", .dbBench, only(.fullScan)),
     Workload("readseq", "step forward through the database", .dbBench, only(.next)),
     Workload("readreverse", "step backward through the database", .dbBench, only(.previous)),
     Workload("seekrandom", "seek to random keys and read the entry", .dbBench, only(.seek)),
+    Workload(
+      "seekrandom10", "seek to random keys, read the entry and the next ten", .dbBench,
+      only(.scan), scans: 11...11),
     Workload(
       "deleteseq", "delete every record in key order", .dbBench, only(.delete),
       order: .ascending),

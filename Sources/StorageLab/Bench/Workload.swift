@@ -36,6 +36,8 @@ public struct Workload: Sendable {
   let durability: Durability?
   /// Entries that one request writes; rates count entries, latencies count requests.
   public let itemsPerOperation: Int
+  /// Entries of a scan.
+  let shortestScan: Int
   let longestScan: Int
   let prefixBytes: Int
   /// A further thread puts at this rate (per second) while the requests are measured.
@@ -45,7 +47,8 @@ public struct Workload: Sendable {
     _ name: String, _ title: String, _ family: Family, _ mix: [Part], order: Order = .drawn,
     distribution: Distribution = .uniform, startsEmpty: Bool = false,
     operationsFactor: Double = 1, durability: Durability? = nil, itemsPerOperation: Int = 1,
-    longestScan: Int = 100, prefixBytes: Int = 2, backgroundPutsPerSecond: Int = 0
+    scans lengths: ClosedRange<Int> = 1...100, prefixBytes: Int = 2,
+    backgroundPutsPerSecond: Int = 0
   ) {
     self.name = name
     self.title = title
@@ -57,7 +60,8 @@ public struct Workload: Sendable {
     self.operationsFactor = operationsFactor
     self.durability = durability
     self.itemsPerOperation = itemsPerOperation
-    self.longestScan = longestScan
+    shortestScan = lengths.lowerBound
+    longestScan = lengths.upperBound
     self.prefixBytes = prefixBytes
     self.backgroundPutsPerSecond = backgroundPutsPerSecond
   }
@@ -65,9 +69,14 @@ public struct Workload: Sendable {
   var writes: Bool { mix.contains { $0.kind.writes } || backgroundPutsPerSecond > 0 }
   var inserts: Bool { mix.contains { $0.kind == .insert } }
   var isDrawn: Bool { order == .drawn }
+  /// Reads the whole database: few requests, and the rate counts the entries.
+  var scansEverything: Bool { mix.contains { $0.kind == .fullScan } }
+  /// Scans of the whole database in a round.
+  private static let fullScans = 5
 
   /// Requests of one thread of `threads`, of `operations` configured, on `records` records.
   func operations(_ configured: Int, records: Int, thread: Int, threads: Int) -> Int {
+    if scansEverything { return Workload.fullScans }
     let deletes = mix.contains { $0.kind == .delete }
     let isPerRecord = order != .drawn || startsEmpty || deletes
     let whole =

@@ -7,15 +7,18 @@ public struct EngineRegistry: Sendable {
     public let summary: String
     /// False for engines that keep nothing on disk.
     public let isPersistent: Bool
+    /// Whether its I/O goes through our `FileSystem`, which counts it.
+    public let countsIO: Bool
     public let open: @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
 
     public init(
-      name: String, summary: String, isPersistent: Bool = true,
+      name: String, summary: String, isPersistent: Bool = true, countsIO: Bool = true,
       open: @escaping @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
     ) {
       self.name = name
       self.summary = summary
       self.isPersistent = isPersistent
+      self.countsIO = countsIO
       self.open = open
     }
   }

@@ -27,7 +27,8 @@
 
     /// Its registry entry.
     public static let registryEntry = EngineRegistry.Entry(
-      name: engineName, summary: "LMDB \(version), a peer: copy-on-write B-tree in a memory map"
+      name: engineName, summary: "LMDB \(version), a peer: copy-on-write B-tree in a memory map",
+      countsIO: false
     ) { (options) throws(StorageError) in try LMDBEngine(options) }
 
     static var version: String { String(cString: mdb_version(nil, nil, nil)) }

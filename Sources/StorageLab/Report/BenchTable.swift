@@ -36,11 +36,13 @@ enum BenchTable {
         Quantity.microseconds(Double(latency.p50)), Quantity.microseconds(Double(latency.p95)),
         Quantity.microseconds(Double(latency.p99)), Quantity.microseconds(Double(latency.p999)),
         Quantity.microseconds(Double(latency.maximum)),
-        Quantity.ratio(medianIfAny { engine.isPersistent ? $0.amplification.write : nil }),
-        Quantity.ratio(medianIfAny { engine.isPersistent ? $0.amplification.read : nil }),
+        Quantity.ratio(medianIfAny { engine.hasIO ? $0.amplification.write : nil }),
+        Quantity.ratio(medianIfAny { engine.hasIO ? $0.amplification.read : nil }),
         Quantity.ratio(medianIfAny { engine.isPersistent ? $0.amplification.space : nil }),
-        Quantity.bytes(median { Double($0.bytesWritten) }),
-        Quantity.grouped(median { Double($0.counters.io.syncs &+ $0.counters.settleIO.syncs) }),
+        engine.hasIO ? Quantity.bytes(median { Double($0.bytesWritten) }) : "–",
+        engine.hasIO
+          ? Quantity.grouped(median { Double($0.counters.io.syncs &+ $0.counters.settleIO.syncs) })
+          : "–",
         Quantity.percent(medianIfAny { $0.cacheHitRate }),
         Quantity.ratio(median { $0.cpuMicroseconds }),
         Quantity.seconds(median { $0.settleSeconds }),
@@ -94,6 +96,7 @@ enum BenchHeader {
     var data =
       "\(Quantity.grouped(Double(configuration.records))) records, values of "
       + "\(Quantity.grouped(Double(configuration.valueBytes))) B, half compressible"
+      + (configuration.keys == .random ? ", random keys of 16 B" : "")
     if live > 0 && configuration.cacheBytes > 0 {
       let ratio = Double(live) / Double(configuration.cacheBytes)
       data +=

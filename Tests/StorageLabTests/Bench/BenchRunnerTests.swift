@@ -102,7 +102,8 @@ struct BenchRunnerTests {
     (LyingEngine.Lie.flipsAByte, "ycsb-c"), (.forgetsAWrite, "ycsb-a"),
     (.losesAKey, "read-only"), (.findsWhatIsNotThere, "readmissing"),
     (.flipsAByte, "airports-read"), (.skipsAnEntry, "airports-scan"),
-    (.skipsAnEntry, "readseq"), (.forgetsAWrite, "ycsb-f"),
+    (.skipsAnEntry, "readseq"), (.forgetsAWrite, "ycsb-f"), (.flipsAByte, "readrandom"),
+    (.losesAKey, "readrandom"), (.skipsAnEntry, "fullscan"), (.skipsAnEntry, "seekrandom10"),
   ])
   func aWrongAnswerEndsTheRun(lie: LyingEngine.Lie, workload: String) throws {
     var configuration = Self.configuration([workload])

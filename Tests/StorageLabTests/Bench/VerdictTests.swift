@@ -56,6 +56,19 @@ struct VerdictTests {
     #expect(verdict.sentence.contains("made 0 syncs a request (1.00)"))
   }
 
+  @Test func whatIsNotCountedIsNoEvidence() throws {
+    var result = workload([
+      ("a", [100e3, 101e3, 102e3].map { measurement($0, reads: 0, written: 0) }),
+      ("b", [50e3, 51e3, 52e3].map { measurement($0, cpu: 5, reads: 9_000, written: 900_000) }),
+    ])
+    result.engines[0].countsIO = false
+    let sentence = Verdict(result).sentence
+    #expect(!sentence.contains("files") && !sentence.contains("file reads"))
+    #expect(sentence.contains("processor time"))
+    let written = try #require(BenchTable.columns.firstIndex(of: "written"))
+    #expect(BenchTable.rows(result).map { $0[written] == "–" } == [true, false])
+  }
+
   @Test func aCounterAgainstTheWinnerIsSaid() {
     let verdict = Verdict(
       workload([
