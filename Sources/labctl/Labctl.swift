@@ -24,7 +24,7 @@ struct Labctl: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
-      DataCommand.self, CalibrateCommand.self,
+      EnginesCommand.self, DataCommand.self, CalibrateCommand.self,
     ])
 
   /// Parses and runs, then turns what was thrown into a message on standard error and one of

@@ -63,6 +63,9 @@ import Testing
     try await expect(
       2, "no engine nope", "sqlite", from: ["db", "open", path, "--engine", "nope"])
     try await expect(2, "keeps nothing", from: ["db", "open", path, "--engine", "memory"])
+    #if !LMDB
+      try await expect(9, "make bench-peers", from: ["bench", "--engines", "btree,lmdb"])
+    #endif
     #expect(!FileManager.default.fileExists(atPath: path), "a refused command makes nothing")
   }
 
