@@ -50,8 +50,9 @@ final class BTreeCheckpointer: @unchecked Sendable {
   /// The newest durable superblock. REQUIRES: `running` is held.
   var current: BTreeSuperblock { superblock }
 
-  /// Runs one checkpoint, unless nothing changed since the last and it is not `forced`. With
-  /// `trims`, free pages at the file's end go back to the file system.
+  /// Runs one checkpoint, unless nothing changed since the last and it is not `forced`. Then
+  /// the room of free pages goes back to the file system: of all with `trims`, else of those
+  /// beyond what the time between two checkpoints needed.
   ///
   /// Errors: `noSpace`, `io`, `corruption`: nothing is lost, and a later one may succeed.
   func run(trims: Bool, forced: Bool = false) throws(StorageError) {
@@ -81,11 +82,13 @@ final class BTreeCheckpointer: @unchecked Sendable {
     var next = superblock
     var made: UInt64 = 0
     var serial: UInt64 = 0
+    let madeBefore = lastPagesMade.load(ordering: .relaxed)
     try gate.freeze { (lsn) throws(StorageError) in
       serial = writer.serial
       let isChanged = serial != lastSerial || lsn != superblock.lsn || isInDoubt
-      if !isChanged && !trims && !forced { return }
-      if trims { _ = space.trimTail() }
+      let count = space.counts.pages
+      let isShorter = space.trimTail() < count
+      if !isChanged && !isShorter && !forced { return }
       next.root = root.id
       next.height = UInt32(root.height)
       next.lsn = lsn
@@ -94,7 +97,10 @@ final class BTreeCheckpointer: @unchecked Sendable {
       plan = try space.beginCheckpoint(
         root: root.id, height: root.height, entries: writer.entries, serial: serial)
     }
-    guard let plan else { return }
+    guard let plan else {
+      if trims { giveBackRoom(butLowest: 0) }
+      return
+    }
     next.sequence = isInDoubt ? doubtfulSequence + 2 : superblock.sequence + 1
     next.epoch = plan.holder.epoch
     next.pageCount = UInt64(plan.pageCount)
@@ -111,7 +117,8 @@ final class BTreeCheckpointer: @unchecked Sendable {
     space.completeCheckpoint(plan)
     // Old segments that cannot be removed now are released by the next checkpoint.
     try? log?.release(before: next.lsn)
-    if trims { try truncate(plan) }
+    if trims { try truncate(plan) } else { try? truncate(plan) }
+    giveBackRoom(butLowest: trims ? 0 : Int(made &- madeBefore))
     events?.record(
       Event(
         .checkpoint(pages: pages, logBytesReleased: released), start: start,
@@ -197,6 +204,26 @@ final class BTreeCheckpointer: @unchecked Sendable {
     }
     guard page.isBranch else { return }
     for index in 0...page.count { try rewrite(page.child(index), epoch) }
+  }
+
+  /// Gives the room of free pages back to the file system, all but the `kept` lowest: those
+  /// will be written to soon. REQUIRES: the newest superblock is durable, so that whatever
+  /// counts as free is free after a crash too.
+  private func giveBackRoom(butLowest kept: Int) {
+    let pages = space.withdrawSolid(butLowest: kept)
+    var isDone = true
+    for run in pages.runs() {
+      do throws(StorageError) {
+        try cache.file.punchHole(
+          offset: cache.fileOffset(UInt32(run.start)),
+          length: Int64(run.length) * Int64(cache.pageSize))
+      } catch {
+        // Room is not given back, nothing else: the pages stay free, and as large as before.
+        isDone = false
+        break
+      }
+    }
+    space.putBack(pages, isSolid: !isDone)
   }
 
   /// Gives the file's free tail back, unless a writer already uses it again.

@@ -15,7 +15,8 @@ extension BTreeEngine {
     result.cacheBytes = cache.residentBytes
     result.cacheBudget = cache.budget * cache.pageSize
     result.logBytes = log?.bytesInUse ?? 0
-    result.diskBytes = try cache.file.size() + result.logBytes
+    let holeBytes = Int64(pages.holes) * Int64(cache.pageSize)
+    result.diskBytes = try max(0, cache.file.size() - holeBytes) + result.logBytes
     result.entries = entries
     result.openSnapshots = openSnapshots.load(ordering: .relaxed)
     let accounts = space.accounts()
@@ -24,10 +25,12 @@ extension BTreeEngine {
       .init("page.size", Double(cache.pageSize)),
       .init("pages", Double(pages.pages)),
       .init("pages.free", Double(pages.free)),
+      .init("pages.punched", Double(pages.holes)),
       .init("pages.held", Double(pages.dead)),
       .init("pages.freeList", Double(pages.list)),
       .init("splits", Double(counts.splits)),
       .init("merges", Double(counts.merges)),
+      .init("shares", Double(counts.shares)),
       .init("pageCopies", Double(counts.pageCopies)),
       .init("pagesMade", Double(counts.pagesMade)),
       .init("evictions", Double(cache.evictions.load(ordering: .relaxed))),

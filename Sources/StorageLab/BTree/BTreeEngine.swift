@@ -9,9 +9,9 @@ import Synchronization
 /// and a checkpoint writes a tree that nobody changes. Format and arguments:
 /// `docs/formats/btree.md`.
 ///
-/// A plain `read` is linearizable per key: it sees every write acknowledged before it began.
-/// It may see a batch half done; all of a batch or nothing of it is what snapshots and
-/// cursors show.
+/// A plain `read` is linearizable per key: it sees every write acknowledged before it began,
+/// and of each key only what a whole batch makes of it. Two reads may see one before and one
+/// after somebody's batch; all of a batch or nothing of it is what snapshots and cursors show.
 public final class BTreeEngine: StorageEngine, @unchecked Sendable {
   public static let engineName = "btree"
   /// Version of the directory's format.
@@ -35,6 +35,8 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
 
   let queue = CommitQueue()
   let gate: BTreeGate
+  /// The leader's: see `commit`.
+  private var repeats = RepeatedKeyFinder()
 
   let isClosed = Atomic<Bool>(false)
   let openSnapshots = Atomic<Int>(0)
@@ -211,6 +213,9 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     gate.lock.lock()
     do throws(StorageError) {
       for write in writes {
+        let isStepwise = try repeats.hasRepeats(write)
+        if isStepwise { root.beginSteps() }
+        defer { if isStepwise { root.endSteps() } }
         try write.forEachOperation { (operation) throws(StorageError) in
           try writer.apply(operation)
           operations &+= 1
@@ -289,7 +294,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
 
   public func checkpoint() throws(StorageError) {
     try checkWritable()
-    try runCheckpoint(trims: false)
+    try runCheckpoint(trims: true)
   }
 
   func runCheckpoint(trims: Bool) throws(StorageError) {

@@ -44,6 +44,26 @@ struct BTreeFreeMap: Equatable {
     return firstWord << 6 + bit
   }
 
+  /// Removes every page that `other` has.
+  mutating func subtract(_ other: BTreeFreeMap) {
+    for run in other.runs() { for page in run.start..<(run.start + run.length) { remove(page) } }
+  }
+
+  /// Adds every page that `other` has.
+  mutating func formUnion(_ other: BTreeFreeMap) {
+    for run in other.runs() { for page in run.start..<(run.start + run.length) { insert(page) } }
+  }
+
+  /// Removes and returns all pages but the `kept` lowest.
+  mutating func takeAll(butLowest kept: Int) -> BTreeFreeMap {
+    if kept >= count { return BTreeFreeMap() }
+    var rest = self
+    var low = BTreeFreeMap()
+    for _ in 0..<kept { if let page = rest.takeFirst() { low.insert(page) } }
+    self = low
+    return rest
+  }
+
   /// Maximal runs of consecutive pages, ascending.
   func runs() -> [(start: Int, length: Int)] {
     var runs: [(start: Int, length: Int)] = []

@@ -135,10 +135,11 @@ final class BTreePageCache: @unchecked Sendable {
   }
 
   /// Asks the processor for the lines of a leaf that a search will touch, all at once: its
-  /// header and slots, and the prefix at its end. The page need not be resident.
+  /// header and slots, and the prefix at its end. A page that is not resident costs nothing
+  /// but the asking.
   @inline(__always)
   func prefetchLeaf(_ id: UInt32) {
-    let base = memory + (Int(id) &<< pageShift)
+    let base = page(id).base
     lab_prefetch(base)
     lab_prefetch(base + 64)
     lab_prefetch(base + 128)

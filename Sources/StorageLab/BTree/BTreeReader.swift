@@ -8,7 +8,8 @@ import Synchronization
 /// A step from parent to child holds when the parent's word is unchanged *after* the child's
 /// word was taken: the writer bumps the version of every page it edits, replaces or unlinks,
 /// so the child was then part of the newest tree. What was read from the leaf holds when the
-/// leaf's word is unchanged afterwards. Bytes may change while they are read; `search` and
+/// leaf's word is unchanged afterwards, and no batch was under way that takes more than one
+/// step with a key (`BTreeRoot.steps`): those are waited for in the snapshot's way. Bytes may change while they are read; `search` and
 /// the checked accessors stay inside the page whatever they see.
 struct BTreeReader {
   enum Result {
@@ -28,14 +29,16 @@ struct BTreeReader {
   @inline(__always)
   func read(_ key: ByteSlice, _ body: (RawSpan) -> Void) throws(StorageError) -> Result {
     for _ in 0..<BTreeReader.attempts {
-      guard let leaf = try findLeaf(key) else { continue }
+      guard let steps = root.noteSteps() else { return .needsSnapshot }
+      guard let place = try findLeaf(key) else { continue }
+      let leaf = Leaf(id: place.id, word: place.word, steps: steps)
       let page = cache.page(leaf.id)
       let found = page.search(key)
       switch found.outcome {
       case .torn: continue
       case .undecided: return .needsSnapshot
       case .absent:
-        if cache.validate(leaf.id, leaf.word) { return .absent }
+        if holds(leaf) { return .absent }
         continue
       case .exact: break
       }
@@ -47,16 +50,28 @@ struct BTreeReader {
     return .needsSnapshot
   }
 
+  /// Where a read found its leaf, and what must not change until it is done.
+  private struct Leaf {
+    let id: UInt32
+    let word: UInt64
+    let steps: UInt64
+  }
+
+  @inline(__always)
+  private func holds(_ leaf: Leaf) -> Bool {
+    cache.validate(leaf.id, leaf.word) && root.holds(leaf.steps)
+  }
+
   @inline(__always)
   private func deliver(
-    _ payload: ByteSlice, _ leaf: (id: UInt32, word: UInt64), _ body: (RawSpan) -> Void
+    _ payload: ByteSlice, _ leaf: Leaf, _ body: (RawSpan) -> Void
   ) -> Bool {
     if payload.count > BTreeReader.stackBytes { return deliverLarge(payload, leaf, body) }
     return withUnsafeTemporaryAllocation(byteCount: BTreeReader.stackBytes, alignment: 16) {
       buffer in
       guard let copy = buffer.baseAddress else { return false }
       memcpy(copy, payload.base, payload.count)
-      guard cache.validate(leaf.id, leaf.word) else { return false }
+      guard holds(leaf) else { return false }
       ByteSlice(base: copy, count: payload.count).withSpan(body)
       return true
     }
@@ -64,12 +79,12 @@ struct BTreeReader {
 
   @inline(never)
   private func deliverLarge(
-    _ payload: ByteSlice, _ leaf: (id: UInt32, word: UInt64), _ body: (RawSpan) -> Void
+    _ payload: ByteSlice, _ leaf: Leaf, _ body: (RawSpan) -> Void
   ) -> Bool {
     let copy = UnsafeMutableRawPointer.allocate(byteCount: payload.count, alignment: 16)
     defer { copy.deallocate() }
     memcpy(copy, payload.base, payload.count)
-    guard cache.validate(leaf.id, leaf.word) else { return false }
+    guard holds(leaf) else { return false }
     ByteSlice(base: copy, count: payload.count).withSpan(body)
     return true
   }

@@ -39,6 +39,9 @@ final class BTreeSpace: @unchecked Sendable {
   private let lock = WaitableLock()
   private let cache: BTreePageCache
   private var map: BTreeFreeMap
+  /// Free pages known to take room on the medium: given back since opening, and not punched
+  /// out since.
+  private var solid = BTreeFreeMap()
   /// Pages of the file that mean something, superblocks included.
   private var pages: Int
   /// Epoch that pages made now belong to. Written under the lock.
@@ -123,13 +126,18 @@ final class BTreeSpace: @unchecked Sendable {
 
   // MARK: Pages
 
-  /// A page to write on. Lowest number first, so that the file's tail empties.
+  /// A page to write on: one that takes room anyway if there is one, and of these the lowest,
+  /// so that the file's tail empties.
   /// Errors: `noSpace` when the reserved range is full.
   func allocate() throws(StorageError) -> UInt32 {
     try lock.withLock { () throws(StorageError) in try allocateLocked() }
   }
 
   private func allocateLocked() throws(StorageError) -> UInt32 {
+    if let id = solid.takeFirst() {
+      map.remove(id)
+      return UInt32(id)
+    }
     if let id = map.takeFirst() { return UInt32(id) }
     guard pages < cache.capacity else {
       throw StorageError(
@@ -157,6 +165,7 @@ final class BTreeSpace: @unchecked Sendable {
   private func free(_ id: UInt32) {
     cache.discard(id)
     map.insert(Int(id))
+    solid.insert(Int(id))
   }
 
   /// Whether a write must first make sure that there is room for it.
@@ -252,9 +261,29 @@ final class BTreeSpace: @unchecked Sendable {
     lock.withLock {
       while pages > Int(BTreePage.firstPage), map.contains(pages - 1) {
         map.remove(pages - 1)
+        solid.remove(pages - 1)
         pages -= 1
       }
       return pages
+    }
+  }
+
+  /// Takes free pages that take room on the medium out of the accounts, all but the `kept`
+  /// lowest, so that nobody writes to them while their room is given back. REQUIRES: no
+  /// checkpoint begins before they are `put` back: it would take them for lost.
+  func withdrawSolid(butLowest kept: Int) -> BTreeFreeMap {
+    lock.withLock {
+      let pages = solid.takeAll(butLowest: kept)
+      map.subtract(pages)
+      return pages
+    }
+  }
+
+  /// Ends `withdrawSolid`.
+  func putBack(_ pages: BTreeFreeMap, isSolid: Bool) {
+    lock.withLock {
+      map.formUnion(pages)
+      if isSolid { solid.formUnion(pages) }
     }
   }
 
@@ -281,10 +310,14 @@ final class BTreeSpace: @unchecked Sendable {
     }
   }
 
-  /// Cheap figures: pages, free ones, ones kept for holders, list pages.
-  var counts: (pages: Int, free: Int, dead: Int, list: Int) {
+  /// Cheap figures: pages, free ones, those of them without room on the medium, ones kept
+  /// for holders, list pages.
+  var counts: (pages: Int, free: Int, holes: Int, dead: Int, list: Int) {
     lock.withLock {
-      (pages, map.count, holders.reduce(0) { $0 + $1.dead.count }, listPages.count)
+      (
+        pages, map.count, map.count - solid.count, holders.reduce(0) { $0 + $1.dead.count },
+        listPages.count
+      )
     }
   }
 }

@@ -58,8 +58,8 @@ extension BTreeWriter {
     return isDone
   }
 
-  /// Lays the held, mutable leaf at the path's end out anew with the entry in it, in one
-  /// page or two.
+  /// Lays the held, mutable leaf at the path's end out anew with the entry in it: in one page,
+  /// in two, or together with a neighbour that has room.
   func rebuildLeaf(_ entry: LeafEntry, _ found: PageSearch) throws(StorageError) {
     let leaf = path[depth - 1].id
     let page = cache.page(leaf)
@@ -82,6 +82,7 @@ extension BTreeWriter {
       return edit(leaf) { $0.takeContent(of: built) }
     }
     let isRun = isAppend && (run >= 8 || isRightmost)
+    if !isRun, try shareFullLeaf(cells) { return }
     let middle = try layout.split(isAppend: isRun)
     try splitLeaf(cells, layout, at: middle, run: isRun ? run : 0)
   }

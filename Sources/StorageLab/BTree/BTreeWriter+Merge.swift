@@ -27,7 +27,9 @@ extension BTreeWriter {
       right: parent.child(leftIndex + 1))
     // A neighbour that cannot be read is left alone: `verify` names it.
     guard (try? hold(pair.left)) != nil, (try? hold(pair.right)) != nil else { return }
-    if try !merge(pair) { try share(pair) }
+    if try !merge(pair) {
+      _ = try share(pair, joinedCells(pair), leftCount: cache.page(pair.left).count, upTo: pageSize)
+    }
     if cache.page(path[level - 1].id).used < thinBytes { try rebalance(level - 1) }
   }
 
@@ -42,6 +44,39 @@ extension BTreeWriter {
       unlink(id, created: page.epoch)
       return
     }
+  }
+
+  /// Divides the cells of a leaf that is too full, `cells`, between it and a neighbour, so that
+  /// random inserts leave pages three quarters full and not two thirds (Knuth, "The Art of
+  /// Computer Programming" 3, 6.2.4, B*-trees). Only with a neighbour that is at hand and
+  /// changed already, and that leaves both room for more: else a split is cheaper. Returns
+  /// whether it did.
+  func shareFullLeaf(_ cells: [BTreeCell]) throws(StorageError) -> Bool {
+    guard depth > 1 else { return false }
+    let parent = cache.page(path[depth - 2].id)
+    let index = path[depth - 2].index
+    let leftBytes = index > 0 ? bytesOfChanged(parent.child(index - 1)) : .max
+    let rightBytes = index < parent.count ? bytesOfChanged(parent.child(index + 1)) : .max
+    // Two pages filled to 13/16 in all, of which this one is full.
+    guard min(leftBytes, rightBytes) <= pageSize * 5 / 8 else { return false }
+    let takesLeft = leftBytes < rightBytes
+    let leftIndex = takesLeft ? index - 1 : index
+    let pair = Neighbours(
+      level: depth - 2, index: leftIndex, left: parent.child(leftIndex),
+      right: parent.child(leftIndex + 1))
+    guard let other = try? hold(takesLeft ? pair.left : pair.right) else { return false }
+    let others = (0..<other.count).map { BTreeCell(other, $0) }
+    return try takesLeft
+      ? share(pair, others + cells, leftCount: others.count, upTo: pageSize * 7 / 8)
+      : share(pair, cells + others, leftCount: cells.count, upTo: pageSize * 7 / 8)
+  }
+
+  /// Bytes in use of a leaf that is in the cache and was changed since the last freeze; of
+  /// others more than any has. It may be evicted under our eyes: hold it before going on.
+  private func bytesOfChanged(_ id: UInt32) -> Int {
+    guard PageState.isReadable(cache.word(id)) else { return .max }
+    let page = cache.page(id)
+    return isMutable(page) ? page.used : .max
   }
 
   /// The cells of both pages in order; between branches the parent's separator comes down.
@@ -99,19 +134,24 @@ extension BTreeWriter {
     return copied
   }
 
-  /// Divides the pair's cells evenly, if the parent has room for the new separator.
-  private func share(_ pair: Neighbours) throws(StorageError) {
-    let cells = joinedCells(pair)
+  /// Divides the pair's cells evenly, if the parent has room for the new separator; the left
+  /// page had the first `leftCount`. Leaves hold at most `limit` bytes then. Returns whether it
+  /// did.
+  private func share(
+    _ pair: Neighbours, _ cells: [BTreeCell], leftCount: Int, upTo limit: Int
+  ) throws(StorageError) -> Bool {
     let isLeaf = cache.page(pair.left).isLeaf
-    let oldLeftCount = cache.page(pair.left).count
     let layout = CellLayout(cells, header: isLeaf ? 2 : 4, pageSize: pageSize)
-    let middle =
-      isLeaf ? try layout.split(isAppend: false) : try layout.splitBranch(isAppend: false)
-    if middle == oldLeftCount { return }
+    let cut =
+      isLeaf ? try? layout.split(isAppend: false) : try? layout.splitBranch(isAppend: false)
+    guard let middle = cut, middle != leftCount else { return false }
+    if isLeaf, max(layout.bytes(0, middle), layout.bytes(middle, cells.count)) > limit {
+      return false
+    }
     let parent = cache.page(path[pair.level].id)
     let oldSlot = parent.slot(pair.index)
     // Chains of separators would have to move between levels: rare, and not worth it.
-    guard !oldSlot.keyContinues, isLeaf || !cells[middle].keyContinues else { return }
+    guard !oldSlot.keyContinues, isLeaf || !cells[middle].keyContinues else { return false }
     let separator =
       isLeaf
       ? try self.separator(between: cells[middle - 1], cells[middle]) : cells[middle].key
@@ -119,8 +159,10 @@ extension BTreeWriter {
     let need = 4 + separator.count - prefix.count
     guard separator.count <= BTreePage.maximumInlineKey(pageSize),
       separator.starts(with: prefix.rawBuffer), parent.free + parent.cellBytes(oldSlot) >= need
-    else { return }
-    try exchange(pair, cells, layout, middle, separator, growsLeft: middle > oldLeftCount)
+    else { return false }
+    counters.shares &+= 1
+    try exchange(pair, cells, layout, middle, separator, growsLeft: middle > leftCount)
+    return true
   }
 
   private func exchange(

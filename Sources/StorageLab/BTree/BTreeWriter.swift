@@ -29,6 +29,8 @@ final class BTreeWriter: @unchecked Sendable {
   struct Counters {
     var splits: UInt64 = 0
     var merges: UInt64 = 0
+    /// Times that two neighbours' cells were divided anew between them.
+    var shares: UInt64 = 0
     var pageCopies: UInt64 = 0
     var pagesMade: UInt64 = 0
     var userBytes: UInt64 = 0

@@ -42,7 +42,7 @@ extension Conformance {
         options.durability = .process
         options.maintenance = .background
       }
-      try race(context, engine, rounds: 300, deletes: false) { reader in
+      try race(context, engine, rounds: 300) { reader in
         var last = 0
         for _ in 0..<50 {
           let found = try round(engine.get(ConformanceContext.key(reader)))
@@ -103,7 +103,7 @@ extension Conformance {
 
   /// One writer that rewrites all keys in one batch each round, and two readers beside it.
   private static func race(
-    _ context: ConformanceContext, _ engine: any StorageEngine, rounds: Int, deletes: Bool = true,
+    _ context: ConformanceContext, _ engine: any StorageEngine, rounds: Int,
     _ read: @escaping @Sendable (_ reader: Int) throws -> Void
   ) throws {
     let isDone = Atomic<Bool>(false)
@@ -116,7 +116,7 @@ extension Conformance {
       for number in 1...rounds {
         let stamp = withUnsafeBytes(of: UInt32(number).bigEndian) { Array($0) }
         var batch = WriteBatch()
-        if deletes && number % 3 == 0 {
+        if number % 3 == 0 {
           batch.deleteRange(from: [], to: ConformanceContext.key(batchKeys))
         }
         for key in 0..<batchKeys {

@@ -28,6 +28,12 @@ public struct PendingWrite: @unchecked Sendable {
       content: .bytes, first: encoded, second: .empty, encodedLength: encoded.count)
   }
 
+  /// Whether it is one operation by construction; a batch of one is not.
+  @inline(__always)
+  public var isSingle: Bool {
+    if case .operation = content { true } else { false }
+  }
+
   /// Writes the payload. REQUIRES: room for `encodedLength`.
   @inline(__always)
   public func encode(to pointer: UnsafeMutableRawPointer) {
