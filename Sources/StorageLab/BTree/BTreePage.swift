@@ -61,7 +61,7 @@ struct BTreePage {
   /// Whether a cell ever referred to an overflow chain: when false none does.
   var mayHaveChains: Bool {
     get { load(7, UInt8.self) & 1 != 0 }
-    nonmutating set { store(newValue ? 1 : 0, 7) }
+    nonmutating set { store(newValue ? 1 : 0 as UInt8, 7) }
   }
   var epoch: UInt64 {
     @inline(__always) get { load(8, UInt64.self) }

@@ -212,6 +212,7 @@ final class BTreePageCache: @unchecked Sendable {
   /// Ends an edit: the page is dirty and readers of the old content notice.
   @inline(__always)
   func unlatchEdited(_ id: UInt32) {
+    assert(page(id).id == id && page(id).epoch > 0, "page \(id) lost its identity in an edit")
     var word = state(id).pointee.load(ordering: .relaxed)
     while true {
       let next = ((word & ~PageState.exclusive) | PageState.dirty) &+ PageState.versionUnit

@@ -88,9 +88,9 @@ import Testing
       try Self.loseUnsynced(base)
       if round % 2 == 1 { try Self.change(engine, &model, &random) }
       try engine.checkpoint()
-      try Self.expectAfterCrash(base, .loseEverythingUnsynced, durability, model)
       try expectSame(engine, model)
       try expectSound(engine)
+      try Self.expectAfterCrash(base, .loseEverythingUnsynced, durability, model)
     }
     try engine.close()
     try Self.expectAfterCrash(base, .loseEverythingUnsynced, durability, model)

@@ -21,6 +21,21 @@ import Testing
     }
   }
 
+  /// The flags are one byte: setting them leaves the epoch beside them alone.
+  @Test func flagsLeaveTheEpochAlone() {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: 4096, alignment: 64)
+    defer { memory.deallocate() }
+    let page = BTreePage(memory, size: 4096)
+    page.format(.leaf, level: 0, epoch: 0x0102_0304_0506_0708, id: 9)
+    page.mayHaveChains = true
+    page.ascending = 200
+    #expect(page.epoch == 0x0102_0304_0506_0708)
+    #expect(page.mayHaveChains && page.ascending == 200 && page.id == 9)
+    page.mayHaveChains = false
+    #expect(page.epoch == 0x0102_0304_0506_0708)
+    #expect(!page.mayHaveChains && page.ascending == 200)
+  }
+
   @Test(arguments: [4096, 65536]) func insertsAndRemovesLikeASortedArray(_ size: Int) throws {
     var random = SeededRandom(seed: UInt64(size))
     let memory = Memory(size)
