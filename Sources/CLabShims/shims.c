@@ -90,14 +90,15 @@ int lab_memory_file(int64_t length) {
 int64_t lab_next_data(int fd, int64_t position, int64_t *end) {
 #if defined(SEEK_DATA)
   off_t start = lseek(fd, position, SEEK_DATA);
-  if (start < 0) return -1;
+  if (start < 0) return -errno;
   off_t hole = lseek(fd, start, SEEK_HOLE);
-  if (hole <= start) return -1;
+  if (hole < 0) return -errno;
+  if (hole <= start) return -EIO;
   *end = hole;
   return start;
 #else
   (void)fd; (void)position; (void)end;
-  return -1;
+  return -ENOTSUP;
 #endif
 }
 

@@ -35,7 +35,7 @@ int lab_try_lock(int fd);
 /// An anonymous file in memory of `length` bytes; its descriptor or -errno.
 int lab_memory_file(int64_t length);
 /// The first run of bytes at or after `position` that was ever written: its start, and its end
-/// in `end`; negative when there is none.
+/// in `end`; -ENXIO when there is none. Moves the file position.
 int64_t lab_next_data(int fd, int64_t position, int64_t *end);
 
 /// Names the calling thread for debuggers and profilers; at most 15 bytes count.

@@ -40,6 +40,21 @@ public final class IOCounters: Sendable {
     let writes = Atomic<UInt64>(0)
     let bytesWritten = Atomic<UInt64>(0)
     let syncs = Atomic<UInt64>(0)
+    /// Bytes stored through mappings, by one thread at a time: a plain addition, since the
+    /// store itself costs little more than an atomic one would.
+    private let bytesMapped = Atomic<UInt64>(0)
+
+    var allBytesWritten: UInt64 {
+      bytesWritten.load(ordering: .relaxed) &+ bytesMapped.load(ordering: .relaxed)
+    }
+
+    /// Counts bytes that reached the file through a mapping, which no call shows.
+    /// REQUIRES: one caller at a time.
+    @inline(__always)
+    func countMapped(_ bytes: Int) {
+      let sum = bytesMapped.load(ordering: .relaxed) &+ UInt64(bytes)
+      bytesMapped.store(sum, ordering: .relaxed)
+    }
   }
 
   let cells: [Cell] = FileClass.allCases.map { _ in Cell() }
@@ -53,7 +68,7 @@ public final class IOCounters: Sendable {
     counts.reads = cell.reads.load(ordering: .relaxed)
     counts.bytesRead = cell.bytesRead.load(ordering: .relaxed)
     counts.writes = cell.writes.load(ordering: .relaxed)
-    counts.bytesWritten = cell.bytesWritten.load(ordering: .relaxed)
+    counts.bytesWritten = cell.allBytesWritten
     counts.syncs = cell.syncs.load(ordering: .relaxed)
     return counts
   }
@@ -63,13 +78,6 @@ public final class IOCounters: Sendable {
     var sum = FileClass.allCases.reduce(Counts()) { $0 + self[$1] }
     sum.syncs += directorySyncs.load(ordering: .relaxed)
     return sum
-  }
-
-  /// Counts bytes that reached the file through a mapping, which no call shows.
-  @inline(__always)
-  public func countMappedWrite(_ fileClass: FileClass, bytes: Int) {
-    let cell = cells[fileClass.rawValue]
-    cell.bytesWritten.wrappingAdd(UInt64(bytes), ordering: .relaxed)
   }
 }
 
@@ -143,6 +151,9 @@ private final class CountingFile: File {
   }
 
   func size() throws(StorageError) -> Int64 { try base.size() }
+  func data(from offset: Int64) throws(StorageError) -> Range<Int64>? {
+    try base.data(from: offset)
+  }
   func truncate(to size: Int64) throws(StorageError) { try base.truncate(to: size) }
   func preallocate(offset: Int64, length: Int64) throws(StorageError) {
     try base.preallocate(offset: offset, length: length)

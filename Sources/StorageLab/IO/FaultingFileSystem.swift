@@ -164,6 +164,9 @@ private final class FaultingFile: File {
   }
 
   func size() throws(StorageError) -> Int64 { try base.size() }
+  func data(from offset: Int64) throws(StorageError) -> Range<Int64>? {
+    try base.data(from: offset)
+  }
   func punchHole(offset: Int64, length: Int64) throws(StorageError) {
     try base.punchHole(offset: offset, length: length)
   }

@@ -108,6 +108,11 @@ public protocol File: AnyObject, Sendable {
 
   func size() throws(StorageError) -> Int64
 
+  /// The first run of bytes at or after `offset` that may be anything but zero; nil when only
+  /// zeros follow, or nothing. Spares reading what was preallocated and never written; a medium
+  /// that does not know answers with all that follows.
+  func data(from offset: Int64) throws(StorageError) -> Range<Int64>?
+
   func truncate(to size: Int64) throws(StorageError)
 
   /// Reserves blocks for the range and extends the size to cover it: writes there cannot
@@ -166,6 +171,11 @@ extension File {
       throw StorageError(
         .invalidArgument, "the mapping reaches past the file's end", path: path, offset: offset)
     }
+  }
+
+  public func data(from offset: Int64) throws(StorageError) -> Range<Int64>? {
+    let size = try size()
+    return offset < size ? offset..<size : nil
   }
 
   /// Maps a range and keeps all that it holds.

@@ -219,6 +219,16 @@ private final class POSIXFile: File {
 
   func size() throws(StorageError) -> Int64 { Int64(try status().st_size) }
 
+  func data(from offset: Int64) throws(StorageError) -> Range<Int64>? {
+    let descriptor = try openDescriptor()
+    var end: Int64 = 0
+    let start = lab_next_data(descriptor, offset, &end)
+    if start >= 0 { return start..<end }
+    if start == -Int64(ENXIO) { return nil }
+    let size = try size()
+    return offset < size ? offset..<size : nil
+  }
+
   func truncate(to size: Int64) throws(StorageError) {
     let descriptor = try writableDescriptor()
     if retrying({ ftruncate(descriptor, Int(size)) }) != 0 {

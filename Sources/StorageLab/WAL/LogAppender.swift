@@ -11,7 +11,7 @@ final class LogAppender {
   private static let keptBufferBytes = 4 << 20
 
   let segment: LogSegment
-  private let counters: IOCounters?
+  private let counts: IOCounters.Cell?
   /// Where the next record goes, and where the file ends.
   private var offset = LogFormat.segmentHeaderBytes
   private let limit: Int
@@ -37,7 +37,7 @@ final class LogAppender {
 
   init(_ segment: LogSegment, isMapped: Bool, counters: IOCounters?) {
     self.segment = segment
-    self.counters = counters
+    counts = counters?.cells[FileClass.log.rawValue]
     canMap = isMapped
     limit = Int(segment.fileBytes)
     zeroedTo = segment.isRecycled || isMapped ? limit : LogFormat.segmentHeaderBytes
@@ -57,7 +57,7 @@ final class LogAppender {
     let start = offset
     if start + recordBytes <= windowEnd, let origin {
       store(write, lag: lag, at: origin + start, offset: start)
-      counters?.countMappedWrite(.log, bytes: recordBytes)
+      counts?.countMapped(recordBytes)
       offset = start + recordBytes
     } else {
       try appendSlowly(write, recordBytes: recordBytes, lag: lag)

@@ -9,10 +9,19 @@ final class RecordWindow {
   /// The part of the file that the buffer holds.
   private var start = 0
   private var count = 0
+  /// From here on the file was never written.
+  private var writtenEnd: Int64 = 0
 
   init(_ segment: LogReader.Segment, _ fileSystem: any FileSystem) throws(StorageError) {
     self.segment = segment
     file = try fileSystem.open(segment.path, .read)
+    // Before anything is read: what was read once lies in the cache and counts as written.
+    var runs = 0
+    while runs < 1000, let data = try file.data(from: writtenEnd) {
+      writtenEnd = data.upperBound
+      runs += 1
+    }
+    if runs == 1000 { writtenEnd = segment.fileBytes }
   }
 
   deinit {
@@ -60,7 +69,7 @@ final class RecordWindow {
   private func plausibleHeader(from offset: Int) throws(StorageError) -> Int? {
     let longest = UInt32(clamping: segment.fileBytes)
     var offset = offset
-    while let bytes = try slice(offset, LogFormat.recordHeaderBytes) {
+    while Int64(offset) < writtenEnd, let bytes = try slice(offset, LogFormat.recordHeaderBytes) {
       // All that the window holds from there on.
       let end = start + count - LogFormat.recordHeaderBytes
       var place = bytes.base

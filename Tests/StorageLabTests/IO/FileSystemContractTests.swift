@@ -247,6 +247,33 @@ import Testing
     #expect(try world.content("f")[15_000...].allSatisfy { $0 == 0 })
   }
 
+  @Test(arguments: Subject.allCases) func whatIsSaidToBeNoDataIsZero(_ subject: Subject) throws {
+    let world = try World(subject)
+    let file = try world.make("f")
+    #expect(try file.data(from: 0) == nil)
+    try file.preallocate(offset: 0, length: 1 << 20)
+    try file.write([1], at: 300_000)
+    let region = try file.map(offset: 524_288, length: 65_536)
+    region.bytes[40_000] = 1
+    // Walking over the data meets both bytes, in order.
+    var found: [Int64] = []
+    var offset: Int64 = 0
+    while let data = try file.data(from: offset) {
+      #expect(data.lowerBound >= offset && !data.isEmpty)
+      let bytes = try read(file, data.count, at: data.lowerBound)
+      for (index, byte) in bytes.enumerated() where byte != 0 {
+        found.append(data.lowerBound + Int64(index))
+      }
+      offset = data.upperBound
+    }
+    #expect(found == [300_000, 564_288])
+    region.unmap()
+    #expect(try file.data(from: 1 << 20) == nil)
+    #expect(try file.data(from: 1 << 40) == nil)
+    file.close()
+    expect(.closed) { _ = try file.data(from: 0) }
+  }
+
   // MARK: Mapping
 
   @Test(arguments: Subject.allCases) func mappingsAndCallsSeeTheSameBytes(
