@@ -98,7 +98,7 @@ final class BTreeCheckpointer: @unchecked Sendable {
         root: root.id, height: root.height, entries: writer.entries, serial: serial)
     }
     guard let plan else {
-      if trims { giveBackRoom(butLowest: 0) }
+      if trims { giveBackRoom(keeping: 0) }
       return
     }
     next.sequence = isInDoubt ? doubtfulSequence + 2 : superblock.sequence + 1
@@ -118,7 +118,7 @@ final class BTreeCheckpointer: @unchecked Sendable {
     // Old segments that cannot be removed now are released by the next checkpoint.
     try? log?.release(before: next.lsn)
     if trims { try truncate(plan) } else { try? truncate(plan) }
-    giveBackRoom(butLowest: trims ? 0 : Int(made &- madeBefore))
+    giveBackRoom(keeping: trims ? 0 : Int(made &- madeBefore))
     events?.record(
       Event(
         .checkpoint(pages: pages, logBytesReleased: released), start: start,
@@ -206,24 +206,24 @@ final class BTreeCheckpointer: @unchecked Sendable {
     for index in 0...page.count { try rewrite(page.child(index), epoch) }
   }
 
-  /// Gives the room of free pages back to the file system, all but the `kept` lowest: those
-  /// will be written to soon. REQUIRES: the newest superblock is durable, so that whatever
-  /// counts as free is free after a crash too.
-  private func giveBackRoom(butLowest kept: Int) {
-    let pages = space.withdrawSolid(butLowest: kept)
-    var isDone = true
-    for run in pages.runs() {
-      do throws(StorageError) {
-        try cache.file.punchHole(
-          offset: cache.fileOffset(UInt32(run.start)),
-          length: Int64(run.length) * Int64(cache.pageSize))
-      } catch {
-        // Room is not given back, nothing else: the pages stay free, and as large as before.
-        isDone = false
-        break
+  /// Gives the room of free pages back to the file system, but for about `kept` that will be
+  /// written to soon. REQUIRES: the newest superblock is durable, so that whatever counts as
+  /// free is free after a crash too.
+  private func giveBackRoom(keeping kept: Int) {
+    var canPunch = true
+    for run in space.withdrawSolid(keeping: kept) {
+      if canPunch {
+        do throws(StorageError) {
+          try cache.file.punchHole(
+            offset: cache.fileOffset(UInt32(run.start)),
+            length: Int64(run.length) * Int64(cache.pageSize))
+        } catch {
+          // The pages stay free and take room as before; nothing else depends on it.
+          canPunch = false
+        }
       }
+      space.putBack(run, isSolid: !canPunch)
     }
-    space.putBack(pages, isSolid: !isDone)
   }
 
   /// Gives the file's free tail back, unless a writer already uses it again.

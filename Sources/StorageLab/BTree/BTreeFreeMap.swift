@@ -1,4 +1,4 @@
-/// A set of page numbers as a bitmap: one bit a page, 16 KiB for each GiB of 8 KiB pages.
+/// A set of page numbers as a bitmap: one bit a page, 32 KiB for each GiB of 4 KiB pages.
 struct BTreeFreeMap: Equatable {
   private var words: [UInt64] = []
   private(set) var count = 0
@@ -44,24 +44,14 @@ struct BTreeFreeMap: Equatable {
     return firstWord << 6 + bit
   }
 
-  /// Removes every page that `other` has.
-  mutating func subtract(_ other: BTreeFreeMap) {
-    for run in other.runs() { for page in run.start..<(run.start + run.length) { remove(page) } }
+  /// Adds a run of pages.
+  mutating func insert(_ run: (start: Int, length: Int)) {
+    for page in run.start..<(run.start + run.length) { insert(page) }
   }
 
-  /// Adds every page that `other` has.
-  mutating func formUnion(_ other: BTreeFreeMap) {
-    for run in other.runs() { for page in run.start..<(run.start + run.length) { insert(page) } }
-  }
-
-  /// Removes and returns all pages but the `kept` lowest.
-  mutating func takeAll(butLowest kept: Int) -> BTreeFreeMap {
-    if kept >= count { return BTreeFreeMap() }
-    var rest = self
-    var low = BTreeFreeMap()
-    for _ in 0..<kept { if let page = rest.takeFirst() { low.insert(page) } }
-    self = low
-    return rest
+  /// Removes a run of pages.
+  mutating func remove(_ run: (start: Int, length: Int)) {
+    for page in run.start..<(run.start + run.length) { remove(page) }
   }
 
   /// Maximal runs of consecutive pages, ascending.

@@ -268,22 +268,32 @@ final class BTreeSpace: @unchecked Sendable {
     }
   }
 
-  /// Takes free pages that take room on the medium out of the accounts, all but the `kept`
-  /// lowest, so that nobody writes to them while their room is given back. REQUIRES: no
-  /// checkpoint begins before they are `put` back: it would take them for lost.
-  func withdrawSolid(butLowest kept: Int) -> BTreeFreeMap {
+  typealias Run = (start: Int, length: Int)
+
+  /// Takes the longest runs of free pages that take room on the medium out of the accounts, so
+  /// that nobody writes to them while their room is given back, until `kept` such pages, or an
+  /// eighth of the pages in use, are left: to punch out single pages costs more than it frees.
+  /// REQUIRES: no checkpoint begins before they are `putBack`: it would take them for lost.
+  func withdrawSolid(keeping kept: Int) -> [Run] {
     lock.withLock {
-      let pages = solid.takeAll(butLowest: kept)
-      map.subtract(pages)
-      return pages
+      let limit = max(kept, (pages - map.count) / 8)
+      if solid.count <= limit { return [] }
+      var taken: [Run] = []
+      for run in solid.runs().sorted(by: { $0.length > $1.length }) {
+        if solid.count <= limit { break }
+        solid.remove(run)
+        map.remove(run)
+        taken.append(run)
+      }
+      return taken
     }
   }
 
-  /// Ends `withdrawSolid`.
-  func putBack(_ pages: BTreeFreeMap, isSolid: Bool) {
+  /// Ends `withdrawSolid` for a run.
+  func putBack(_ run: Run, isSolid: Bool) {
     lock.withLock {
-      map.formUnion(pages)
-      if isSolid { solid.formUnion(pages) }
+      map.insert(run)
+      if isSolid { solid.insert(run) }
     }
   }
 

@@ -1,8 +1,8 @@
 /// What can be set on a B-tree beyond `EngineOptions`.
 public struct BTreeTuning: Sendable {
   /// Bytes of a page: a power of two, 4 … 64 KiB. Fixed when the database is made; later
-  /// opens use what the file says.
-  public var pageSize = 8 << 10
+  /// opens use what the file says. Why 4 KiB: `docs/decisions/0007-pages-of-4-kib.md`.
+  public var pageSize = 4 << 10
   /// A checkpoint is due once the log has grown by this many bytes. Bounds recovery time.
   public var checkpointLogBytes = 128 << 20
   /// With durability `none`, where no log measures the work: a checkpoint is due once this
