@@ -5,6 +5,7 @@
 #
 #   make bench-peers   the B-tree beside LMDB (installs liblmdb-dev)
 #   make test-peers    the tests of the peers
+#   make sanitize      tests under AddressSanitizer and ThreadSanitizer; builds anew for each
 
 SWIFT ?= swift
 # Tests run optimised, with assertions on: the long ones take a hundredth of the time.
@@ -14,7 +15,10 @@ TEST_FLAGS := -c release --scratch-path .build-test \
 PEERS := --traits LMDB
 PEER_HEADERS := lmdb.h:liblmdb-dev
 
-.PHONY: bench test bench-peers test-peers build lint format dependencies clean
+# What runs several threads, for the sanitizers. `make sanitize TESTS='.*'` runs all.
+TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTree|LSM|OpenTableTests|RangeGapTests|RateLimiterTests|SQLite|ReadBodyTests|ModelTests
+
+.PHONY: bench test bench-peers test-peers sanitize build lint format dependencies clean
 
 bench: build
 	.build/release/labctl bench $(ARGS)
@@ -43,6 +47,10 @@ test-peers:
 	@Scripts/install-dependencies $(PEER_HEADERS)
 	$(SWIFT) test $(TEST_FLAGS) $(PEERS) --filter LMDBEngineTests
 
+sanitize: dependencies
+	SWIFT=$(SWIFT) Scripts/sanitize address '$(TESTS)'
+	SWIFT=$(SWIFT) Scripts/sanitize thread '$(TESTS)'
+
 lint:
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
 
@@ -53,4 +61,4 @@ dependencies:
 	@Scripts/install-dependencies
 
 clean:
-	rm -rf .build .build-test .build-peers
+	rm -rf .build .build-test .build-peers .build-address .build-thread

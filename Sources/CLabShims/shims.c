@@ -108,3 +108,19 @@ void lab_release_freed_memory(void) { malloc_trim(0); }
 #else
 void lab_release_freed_memory(void) {}
 #endif
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LAB_THREAD_SANITIZER 1
+#endif
+#endif
+
+#ifdef LAB_THREAD_SANITIZER
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void lab_ignore_races_begin(void) { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+void lab_ignore_races_end(void) { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
+#else
+void lab_ignore_races_begin(void) {}
+void lab_ignore_races_end(void) {}
+#endif

@@ -56,6 +56,11 @@ static inline void lab_spin_hint(void) {
 /// Gives freed heap memory back to the system, so that resident memory means use.
 void lab_release_freed_memory(void);
 
+/// Between the two, ThreadSanitizer leaves the calling thread's memory accesses out. They do
+/// nothing in builds without it.
+void lab_ignore_races_begin(void);
+void lab_ignore_races_end(void);
+
 /// Nanoseconds of the monotonic clock.
 uint64_t lab_monotonic_nanoseconds(void);
 

@@ -123,7 +123,9 @@ extension BTreePageCache {
         let isIdle = word & (PageState.sharedMask | PageState.exclusive) == 0
         guard isIdle, word & PageState.dirty != 0, word & PageState.resident != 0 else { continue }
         let image = BTreePage(writeBuffer + copied.count * pageSize, size: pageSize)
-        memcpy(image.base, page(candidate.id).base, pageSize)
+        BTreePageCache.optimistically {
+          _ = memcpy(image.base, page(candidate.id).base, pageSize)
+        }
         guard validate(candidate.id, word) else { continue }
         image.seal(candidate.id)
         copied.append(SpillCandidate(slot: candidate.slot, id: candidate.id, word: word))

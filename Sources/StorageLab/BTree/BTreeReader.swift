@@ -33,7 +33,7 @@ struct BTreeReader {
       guard let place = try findLeaf(key) else { continue }
       let leaf = Leaf(id: place.id, word: place.word, steps: steps)
       let page = cache.page(leaf.id)
-      let found = page.search(key)
+      let found = BTreePageCache.optimistically { page.search(key) }
       switch found.outcome {
       case .torn: continue
       case .undecided: return .needsSnapshot
@@ -42,9 +42,10 @@ struct BTreeReader {
         continue
       case .exact: break
       }
-      let slot = page.slot(found.index)
+      let slot = BTreePageCache.optimistically { page.slot(found.index) }
       if slot.hasChain { return .needsSnapshot }
-      guard let payload = page.leafPayload(checked: slot) else { continue }
+      let payload = BTreePageCache.optimistically { page.leafPayload(checked: slot) }
+      guard let payload else { continue }
       if deliver(payload, leaf, body) { return .found }
     }
     return .needsSnapshot
@@ -70,7 +71,7 @@ struct BTreeReader {
     return withUnsafeTemporaryAllocation(byteCount: BTreeReader.stackBytes, alignment: 16) {
       buffer in
       guard let copy = buffer.baseAddress else { return false }
-      memcpy(copy, payload.base, payload.count)
+      BTreePageCache.optimistically { _ = memcpy(copy, payload.base, payload.count) }
       guard holds(leaf) else { return false }
       ByteSlice(base: copy, count: payload.count).withSpan(body)
       return true
@@ -83,7 +84,7 @@ struct BTreeReader {
   ) -> Bool {
     let copy = UnsafeMutableRawPointer.allocate(byteCount: payload.count, alignment: 16)
     defer { copy.deallocate() }
-    memcpy(copy, payload.base, payload.count)
+    BTreePageCache.optimistically { _ = memcpy(copy, payload.base, payload.count) }
     guard holds(leaf) else { return false }
     ByteSlice(base: copy, count: payload.count).withSpan(body)
     return true
@@ -104,10 +105,10 @@ struct BTreeReader {
     cache.touch(id, word)
     while level > 0 {
       let page = cache.page(id)
-      let found = page.search(key)
+      let found = BTreePageCache.optimistically { page.search(key) }
       if found.outcome == .torn { return nil }
       if found.outcome == .undecided { return nil }
-      let child = page.child(checked: found.childIndex)
+      let child = BTreePageCache.optimistically { page.child(checked: found.childIndex) }
       guard cache.isInRange(child) else { return nil }
       if level == 1 { cache.prefetchLeaf(child) }
       var next = cache.word(child)
@@ -118,7 +119,7 @@ struct BTreeReader {
         if !PageState.isReadable(next) || !cache.validate(id, word) { return nil }
       }
       cache.touch(child, next)
-      let childLevel = cache.page(child).level
+      let childLevel = BTreePageCache.optimistically { cache.page(child).level }
       level &-= 1
       if childLevel != level {
         if cache.validate(child, next) { throw cache.wrongChild(child, level: level) }

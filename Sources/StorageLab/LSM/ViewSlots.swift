@@ -4,8 +4,8 @@ import Synchronization
 /// that readers on different cores count references in different cache lines.
 final class ViewSlots: Sendable {
   private final class Slot: Sendable {
-    let view: Mutex<ReadView>
-    init(_ view: ReadView) { self.view = Mutex(view) }
+    let view: Guarded<ReadView>
+    init(_ view: ReadView) { self.view = Guarded(view) }
   }
 
   private static let count = 16

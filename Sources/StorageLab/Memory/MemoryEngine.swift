@@ -10,7 +10,7 @@ public final class MemoryEngine: StorageEngine {
   public static let engineName = "memory"
 
   public let options: EngineOptions
-  private let state: Mutex<State>
+  private let state: Guarded<State>
   private let life = Life()
 
   private struct State {
@@ -35,7 +35,7 @@ public final class MemoryEngine: StorageEngine {
 
   init(_ options: EngineOptions) {
     self.options = options
-    state = Mutex(State())
+    state = Guarded(State())
   }
 
   /// Its registry entry.

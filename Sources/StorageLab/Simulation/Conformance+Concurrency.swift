@@ -133,7 +133,7 @@ extension Conformance {
     _ context: ConformanceContext, _ count: Int,
     _ body: @escaping @Sendable (Int) throws -> Void
   ) throws {
-    let failure = Mutex<(any Error)?>(nil)
+    let failure = Guarded<(any Error)?>(nil)
     var running: [LabThread] = []
     for index in 0..<count {
       running.append(

@@ -85,7 +85,7 @@ extension Conformance {
       try writer.close()
       for medium in [crashed, context.fileSystem] {
         medium.isReadOnly = true
-        let calls = Mutex<[MemoryFileSystem.Call]>([])
+        let calls = Guarded<[MemoryFileSystem.Call]>([])
         medium.onCall { call in
           if call.kind != .lock { calls.withLock { $0.append(call) } }
         }

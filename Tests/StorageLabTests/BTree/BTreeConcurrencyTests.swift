@@ -7,7 +7,7 @@ import Testing
 /// Readers beside a writer, on a cache so small that pages come and go all the time.
 @Suite struct BTreeConcurrencyTests {
   private final class Failures: Sendable {
-    let messages = Mutex<[String]>([])
+    let messages = Guarded<[String]>([])
     func note(_ message: String) { messages.withLock { $0.append(message) } }
   }
 

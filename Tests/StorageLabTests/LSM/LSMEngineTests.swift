@@ -265,7 +265,7 @@ import Testing
   }
 
   private final class Findings: Sendable {
-    let flaws = Mutex<[String]>([])
+    let flaws = Guarded<[String]>([])
     let reads = Atomic<Int>(0)
   }
 

@@ -9,7 +9,7 @@ final class NaiveEngine: StorageEngine {
 
   static let engineName = "naive"
   let options: EngineOptions
-  private let pairs = Mutex<[Pair]>([])
+  private let pairs = Guarded<[Pair]>([])
   private let open = Atomic<Int>(0)
 
   init(_ options: EngineOptions) { self.options = options }

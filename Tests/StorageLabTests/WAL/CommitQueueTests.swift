@@ -10,7 +10,7 @@ import Testing
     let perWriter = 2000
     let inside = Atomic<Int>(0)
     let overlaps = Atomic<Int>(0)
-    let seen = Mutex<[[UInt8]]>([])
+    let seen = Guarded<[[UInt8]]>([])
     let groups = Atomic<Int>(0)
     let threads = try (0..<writers).map { writer in
       try LabThread(name: "writer") {
