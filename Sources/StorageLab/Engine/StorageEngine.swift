@@ -20,7 +20,8 @@ public protocol StorageEngine: AnyObject, Sendable {
   // MARK: Reading
 
   /// Calls `body` with the value of `key`, borrowed for the call; returns whether the key
-  /// was there. `body` must not write to the engine. Complexity: O(log n).
+  /// was there. `body` may read, `verify` and ask for statistics, but must not write to the
+  /// engine nor call other upkeep: it may hold what these wait for. Complexity: O(log n).
   /// Errors: `invalidArgument`, `corruption`, `io`, `closed`.
   func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool
 

@@ -76,8 +76,10 @@ public enum InspectSQLite {
     dump.field(12, header[12..<16], "checkpoint sequence number \(big32(header, 12))")
     dump.field(16, header[16..<24], "salts")
     var sum = SQLiteLogChecksum(isBigEndian: isBigEndian)
-    header.withSlice { sum.add($0.prefix(24)) }
-    let isIntact = sum.matches(header, at: 24)
+    let isIntact = header.withSlice { header in
+      sum.add(header.prefix(24))
+      return sum == SQLiteLogChecksum(stored: header, at: 24, isBigEndian: isBigEndian)
+    }
     dump.field(24, header[24..<32], "checksum, \(isIntact ? "valid" : "wrong")")
     guard isIntact, pageBytes >= 512, pageBytes <= 65_536 else {
       dump.problem(24, "the header is damaged: the log counts as empty")
@@ -88,11 +90,11 @@ public enum InspectSQLite {
     while offset + 24 + Int64(pageBytes) <= size {
       let bytes = try bytes(file, at: offset, count: 24 + pageBytes)
       guard bytes.count == 24 + pageBytes, bytes[8..<16] == header[16..<24] else { break }
-      bytes.withSlice {
-        sum.add($0.prefix(8))
-        sum.add($0.dropFirst(24))
+      let isWhole = bytes.withSlice { frame in
+        sum.addFrame(frame)
+        return sum == SQLiteLogChecksum(stored: frame, at: 16, isBigEndian: isBigEndian)
       }
-      guard sum.matches(bytes, at: 16) else { break }
+      guard isWhole else { break }
       frame += 1
       if frame <= limit {
         let pages = big32(bytes, 4)
@@ -315,30 +317,5 @@ private struct SQLiteVarint {
       if byte < 0x80 { return value }
     }
     return value
-  }
-}
-
-/// The log's running checksum (https://www.sqlite.org/fileformat2.html#checksum_algorithm).
-private struct SQLiteLogChecksum {
-  private var first: UInt32 = 0
-  private var second: UInt32 = 0
-  private let isBigEndian: Bool
-
-  init(isBigEndian: Bool) { self.isBigEndian = isBigEndian }
-
-  mutating func add(_ slice: ByteSlice) {
-    for offset in stride(from: 0, to: slice.count - 7, by: 8) {
-      first = first &+ word(slice, offset) &+ second
-      second = second &+ word(slice, offset + 4) &+ first
-    }
-  }
-
-  private func word(_ slice: ByteSlice, _ offset: Int) -> UInt32 {
-    let word = slice.base.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-    return isBigEndian ? UInt32(bigEndian: word) : UInt32(littleEndian: word)
-  }
-
-  func matches(_ bytes: [UInt8], at offset: Int) -> Bool {
-    InspectSQLite.big32(bytes, offset) == first && InspectSQLite.big32(bytes, offset + 4) == second
   }
 }

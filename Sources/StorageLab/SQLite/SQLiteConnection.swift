@@ -237,6 +237,13 @@ final class SQLiteConnection: @unchecked Sendable {
     return SQLiteFile.from(record)
   }
 
+  /// The longest blob or row that SQLite takes, in bytes (SQLITE_LIMIT_LENGTH). A row is a key,
+  /// a value and a few bytes of header.
+  var lengthLimit: Int {
+    get { handle.map { Int(sqlite3_limit($0, SQLITE_LIMIT_LENGTH, -1)) } ?? 0 }
+    set { if let handle { sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, Int32(clamping: newValue)) } }
+  }
+
   /// Asks for bytes at the end of each page of a database that has no page yet.
   func reserveBytes(_ count: Int) {
     var reserved = Int32(count)
@@ -245,6 +252,11 @@ final class SQLiteConnection: @unchecked Sendable {
 
   /// The error for a result code of this connection.
   func error(_ code: Int32) -> StorageError {
+    if code & 0xff == SQLITE_TOOBIG {
+      return StorageError(
+        .invalidArgument, "key and value together are over SQLite's limit of \(lengthLimit) bytes",
+        remedy: "Split the value")
+    }
     let detail = handle.map { String(cString: sqlite3_errmsg($0)) } ?? "the connection is closed"
     return .sqlite(
       code, detail, path: path, offset: databaseFile?.lastReadOffset, refusal: vfs?.takeRefusal())

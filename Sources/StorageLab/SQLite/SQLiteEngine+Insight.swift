@@ -7,19 +7,14 @@ extension SQLiteEngine {
     statistics.record(counters)
     statistics.cacheBudget = options.cacheBytes
     statistics.openSnapshots = snapshots.open.load(ordering: .relaxed)
-    lockForWriting()
-    if isClosed {
-      writerLock.unlock()
-      throw .closed("the engine")
+    let (own, logFrames, synchronous) = try withWriterAtRest { (writer) in
+      writer.updateCacheFigures()
+      statistics.userBytesWritten = userBytesWritten
+      return (writer.cache, writer.logFrames, self.synchronous)
     }
-    writer.updateCacheFigures()
-    var cache = writer.cache
-    statistics.userBytesWritten = userBytesWritten
-    let synchronous = synchronous
-    let logFrames = writer.logFrames
-    writerLock.unlock()
 
-    cache += pool.cacheFigures()
+    var cache = pool.cacheFigures()
+    cache += own
     statistics.cacheBytes = cache.bytes
     statistics.otherMemoryBytes = cache.otherBytes
     statistics.cacheHits = cache.hits
@@ -53,13 +48,15 @@ extension SQLiteEngine {
     return statistics
   }
 
-  /// `PRAGMA integrity_check`: the structure of every page in use, the order of the keys, the
-  /// free list. Without page checksums (`SQLiteOptions.pageChecksums`) a changed byte inside a
-  /// value is not noticed, by this or by any read.
+  /// The log's frames (`SQLiteLogVerifier`), then `PRAGMA integrity_check`: the structure of
+  /// every page in use, the order of the keys, the free list. Without page checksums
+  /// (`SQLiteOptions.pageChecksums`) a changed byte inside a value is not noticed, by this or by
+  /// any read.
   public func verify() throws(StorageError) -> VerificationReport {
+    var report = VerificationReport()
+    try verifyLog(&report)
     let transaction = try SQLiteReadTransaction(pool, snapshots)
     return try transaction.withConnection { (reader) throws(StorageError) in
-      var report = VerificationReport()
       do throws(StorageError) {
         var findings: [String] = []
         try reader.rows("PRAGMA integrity_check(1000)") { row in
@@ -71,12 +68,27 @@ extension SQLiteEngine {
               .init(path: path, offset: offset(of: line), message: "SQLite: \(line)"))
           }
         }
-        report.bytesChecked = (try reader.number("PRAGMA page_count") ?? 0) * Int64(pageBytes)
+        report.bytesChecked += (try reader.number("PRAGMA page_count") ?? 0) * Int64(pageBytes)
         report.entriesChecked = UInt64(try reader.number("SELECT count(*) FROM entries") ?? 0)
       } catch {
         report.problems.append(.init(error, path: path))
       }
       return report
+    }
+  }
+
+  private func verifyLog(_ report: inout VerificationReport) throws(StorageError) {
+    try withWriterAtRest { (writer) throws(StorageError) in
+      let verifier = SQLiteLogVerifier(
+        path: path + "-wal", pageBytes: pageBytes, committedFrames: vfs?.shared.committedFrames,
+        isAsRecovered: writer.logFrames == 0)
+      do throws(StorageError) {
+        let outcome = try verifier.verify(vfs?.fileSystem ?? options.fileSystem)
+        report.bytesChecked += outcome.bytes
+        if let problem = outcome.problem { report.problems.append(problem) }
+      } catch {
+        report.problems.append(.init(error, path: path + "-wal"))
+      }
     }
   }
 

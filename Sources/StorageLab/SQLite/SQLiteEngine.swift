@@ -1,4 +1,5 @@
 import CSQLite
+import Glibc
 import Synchronization
 
 /// SQLite behind the lab's contract: the control that the hand-built engines are measured by.
@@ -32,6 +33,8 @@ public final class SQLiteEngine: StorageEngine {
   /// a thread that reads in a loop would keep the writers out.
   let writerLock = WaitableLock()
   let waitingWriters = Atomic<Int>(0)
+  /// The thread whose plain read has `writerLock` while the caller's closure runs, 0 for none.
+  private let lendingThread = Atomic<UInt>(0)
   let writer: SQLiteConnection
   let syncTimer: SyncTimer?
   /// Bytes of a page, and frames in the log that make a commit copy them back.
@@ -74,7 +77,7 @@ public final class SQLiteEngine: StorageEngine {
       throw error
     }
     checkpointFrames = max(1, sqliteOptions.checkpointBytes / pageBytes)
-    maximumValueBytes = min(options.maximumValueBytes, SQLiteEngine.sqliteLimit)
+    maximumValueBytes = min(options.maximumValueBytes, writer.lengthLimit)
     do throws(StorageError) {
       // `synchronous=NORMAL` keeps log and database in order but syncs the log only to copy
       // it back; the timer bounds the loss in time.
@@ -90,9 +93,6 @@ public final class SQLiteEngine: StorageEngine {
 
   deinit { try? close() }
 
-  /// Key, value and a few bytes of header make a record; SQLITE_MAX_LENGTH bounds it.
-  static let sqliteLimit = 1_000_000_000
-
   // MARK: Reading
 
   public func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
@@ -102,6 +102,8 @@ public final class SQLiteEngine: StorageEngine {
         defer { writerLock.unlock() }
         if isClosed { throw .closed("the engine") }
         try writer.setCacheShare(pool.cacheShare)
+        lendingThread.store(UInt(pthread_self()), ordering: .relaxed)
+        defer { lendingThread.store(0, ordering: .relaxed) }
         return try writer.read(key, body)
       }
       return try readBesideWriter(key, body)
@@ -210,6 +212,18 @@ public final class SQLiteEngine: StorageEngine {
     waitingWriters.wrappingAdd(1, ordering: .relaxed)
     writerLock.lock()
     waitingWriters.wrappingSubtract(1, ordering: .relaxed)
+  }
+
+  /// Calls `body` while nobody writes. A thread that is inside the closure of its own `read`
+  /// already sees to that.
+  func withWriterAtRest<R>(
+    _ body: (SQLiteConnection) throws(StorageError) -> R
+  ) throws(StorageError) -> R {
+    let isLent = lendingThread.load(ordering: .relaxed) == UInt(pthread_self())
+    if !isLent { lockForWriting() }
+    defer { if !isLent { writerLock.unlock() } }
+    if isClosed { throw .closed("the engine") }
+    return try body(writer)
   }
 
   /// Runs one transaction as the only writer, then the upkeep that it made due.

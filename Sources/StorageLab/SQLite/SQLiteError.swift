@@ -36,10 +36,6 @@ extension StorageError {
       return StorageError(
         .readOnly, "the database may not be written",
         remedy: "Open it for writing, or check the permissions", path: path)
-    case SQLITE_TOOBIG:
-      return StorageError(
-        .invalidArgument, "key and value together are over SQLite's limit of 1,000,000,000 bytes",
-        remedy: "Split the value")
     case SQLITE_BUSY, SQLITE_LOCKED:
       return StorageError(
         .locked, "a reader or another operation holds the database",

@@ -103,8 +103,11 @@ final class SQLiteReaderPool: @unchecked Sendable {
   }
 
   private func discard(_ connection: SQLiteConnection) {
-    connection.updateCacheFigures()
-    connection.close()
+    // `close` of the pool may be about to disarm it.
+    connection.lock.withLock {
+      connection.updateCacheFigures()
+      connection.close()
+    }
     openReaders.wrappingSubtract(1, ordering: .relaxed)
     lock.withLock {
       past += connection.cache

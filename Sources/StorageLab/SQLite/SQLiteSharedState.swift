@@ -97,6 +97,16 @@ final class SQLiteSharedState: @unchecked Sendable {
     }
   }
 
+  /// Frames of the log up to the latest commit, by the header of the index; nil before anybody
+  /// made one. REQUIRES: nobody writes.
+  var committedFrames: Int? {
+    lock.withLock {
+      guard let header = regions.first, header.load(fromByteOffset: 12, as: UInt8.self) != 0
+      else { return nil }
+      return Int(header.load(fromByteOffset: 16, as: UInt32.self))
+    }
+  }
+
   func lockShared(_ slot: Int) -> Bool {
     var holders = slots[slot].load(ordering: .relaxed)
     while holders >= 0 {

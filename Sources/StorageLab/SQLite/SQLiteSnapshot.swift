@@ -83,9 +83,9 @@ final class SQLiteSnapshotCounter: Sendable {
 }
 
 final class SQLiteSnapshot: Snapshot {
-  private let transaction: Mutex<SQLiteReadTransaction?>
+  private let transaction: Guarded<SQLiteReadTransaction?>
 
-  init(_ transaction: SQLiteReadTransaction) { self.transaction = Mutex(transaction) }
+  init(_ transaction: SQLiteReadTransaction) { self.transaction = Guarded(transaction) }
 
   private func current() throws(StorageError) -> SQLiteReadTransaction {
     guard let current = transaction.withLock({ $0 }) else { throw .closed("the snapshot") }

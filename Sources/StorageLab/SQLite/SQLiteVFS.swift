@@ -22,7 +22,7 @@ final class SQLiteVFS: @unchecked Sendable {
 
   private let table: UnsafeMutablePointer<sqlite3_vfs>
   private let nameBytes: UnsafeMutablePointer<CChar>
-  private let state: Mutex<State>
+  private let state: Guarded<State>
   /// Whether a crash in the middle of emptying the log must be survived.
   let syncsLogTruncation = Atomic<Bool>(false)
   private let isSevered = Atomic<Bool>(false)
@@ -50,7 +50,7 @@ final class SQLiteVFS: @unchecked Sendable {
     name = "storagelab-\(number)"
     nameBytes = strdup(name)
     table = .allocate(capacity: 1)
-    state = Mutex(State(random: SeededRandom(seed: seed)))
+    state = Guarded(State(random: SeededRandom(seed: seed)))
     table.initialize(to: sqlite3_vfs())
     fillTable()
     let code = sqlite3_vfs_register(table, 0)

@@ -84,6 +84,32 @@ import Testing
     #expect(try engine.get([1])?.count == 10)
   }
 
+  /// SQLite's own limit, lowered: a billion bytes would take the machine's memory.
+  @Test func rowsOverSQLitesLimitAreRefusedAndChangeNothing() throws {
+    let engine = try open()
+    #expect(engine.maximumValueBytes == 1_000_000_000)
+    try engine.put([1], [1])
+    engine.writer.lengthLimit = 1000
+    let key = [UInt8](repeating: 2, count: 100)
+    for bytes in [950, 1001, 5000] {
+      let value = [UInt8](repeating: 0, count: bytes)
+      var batch = WriteBatch()
+      batch.put([1], [9])
+      batch.put(key, value)
+      for write in [{ try engine.put(key, value) }, { try engine.write(batch) }] {
+        let error = #expect(throws: StorageError.self) { try write() }
+        #expect(error?.code == .invalidArgument)
+        #expect(error?.message.contains("limit of 1000 bytes") == true)
+      }
+    }
+    #expect(try engine.get([1]) == [1])
+    #expect(try engine.get(key) == nil)
+    try engine.put(key, [UInt8](repeating: 0, count: 800))
+    #expect(try engine.get(key)?.count == 800)
+    #expect(try engine.verify().isSound)
+    try engine.close()
+  }
+
   @Test func batchesApplyInOrderAndWhole() throws {
     let engine = try open()
     for number in 0..<10 { try engine.put(key(number), [UInt8(number)]) }
