@@ -13,7 +13,8 @@ extension InspectLSM {
     do throws(StorageError) {
       try describeFooter(file, number, size, &dump)
       let cache = BlockCache(budget: 0, counters: LSMCounters())
-      let reader = try TableReader(file, number: number, fileBytes: size, cache: cache)
+      let reader = try TableReader(
+        TableHandle(file), number: number, fileBytes: size, cache: cache)
       describe(reader, &dump)
       try describeBlocks(reader, limit, &dump)
     } catch {

@@ -201,6 +201,7 @@ extension LSMTree {
       state.isStopping = true
       lock.wakeAll()
     }
+    limiter?.stop()
     for thread in threads { thread.join() }
     threads = []
   }

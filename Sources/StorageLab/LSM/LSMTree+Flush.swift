@@ -26,7 +26,7 @@ extension LSMTree {
   func installMemtable(capacity: Int, keepingOld: Bool) throws(StorageError) {
     let fresh = try Memtable(
       capacity: LSMTree.capacity(tuning, needed: capacity), logStart: log?.end ?? replayedEnd,
-      sequenceStart: lastSequence)
+      sequenceStart: lastSequence, prefix: active.sharedPrefix)
     lock.withLock {
       if !keepingOld { state.memtables.removeFirst() }
       state.memtables.insert(fresh, at: 0)
@@ -79,28 +79,37 @@ extension LSMTree {
     }
     let start = options.clock.nanoseconds
     lock.lock()
-    if picker.pendingRuns(state.version.shape) < tuning.levelZeroStop {
-      lock.unlock()
-      // About 16 MiB/s: what a merge on a busy core gets through.
-      throttleDebt += UInt64(groupBytes) * 60
-      if throttleDebt > 1_000_000 {
-        LabThread.sleep(nanoseconds: throttleDebt)
-        throttleDebt = 0
-        lock.withLock { state.statistics.slowdowns += 1 }
-        options.events?.record(
-          Event(
-            .stall(cause: "level 0 is long: writes slowed down"), start: start,
-            durationNanoseconds: options.clock.nanoseconds - start))
-      }
-      return
-    }
     defer { lock.unlock() }
+    let runs = picker.pendingRuns(state.version.shape)
+    if runs < tuning.levelZeroStop { return slowDown(groupBytes, runs, start) }
     while picker.pendingRuns(state.version.shape) >= tuning.levelZeroStop {
       if state.isStopping { throw .closed("the database") }
       if let failure = state.compactionFailure { throw LSMTree.refusal(failure) }
       lock.wait()
     }
     noteStall("level 0 is full", start)
+  }
+
+  /// Lets the writer wait for what its bytes cost at this many runs, or until merging caught up.
+  /// REQUIRES: the lock is held.
+  private func slowDown(_ groupBytes: Int, _ runs: Int, _ start: UInt64) {
+    let delay = WriteDelay(slowdown: tuning.levelZeroSlowdown, stop: tuning.levelZeroStop)
+    throttleDebt += UInt64(Double(groupBytes) * delay.nanosecondsPerByte(runs: runs))
+    // A sleep takes some time of its own: short ones are saved up.
+    guard throttleDebt > 1_000_000 else { return }
+    let end = start + throttleDebt
+    throttleDebt = 0
+    var now = start
+    while now < end && !state.isStopping && isThrottled.load(ordering: .relaxed) {
+      let isWoken = lock.wait(nanoseconds: end - now)
+      now = options.clock.nanoseconds
+      if !isWoken { break }
+    }
+    state.statistics.slowdowns += 1
+    options.events?.record(
+      Event(
+        .stall(cause: "level 0 is long: writes slowed down"), start: start,
+        durationNanoseconds: now - start))
   }
 
   /// REQUIRES: the lock is held.
@@ -192,7 +201,10 @@ extension LSMTree {
         }
         let stripe =
           snapshots.isEmpty ? 0 : RangeTombstones.stripe(EntryTag.sequence(tag), snapshots)
-        if stripe != keptStripe {
+        let isHidden =
+          !tombstones.isEmpty
+          && tombstones.hides(key, EntryTag.sequence(tag), stripe: stripe, snapshots)
+        if stripe != keptStripe && !isHidden {
           keptStripe = stripe
           try builder.add(key, tag, SkipList.value(current))
         }
@@ -216,7 +228,9 @@ extension LSMTree {
       return state.nextFileNumber
     }
     let file = try fileSystem.open(store.path(number), .truncate)
-    return TableBuilder(file, number: number, options: tuning.builderOptions)
+    var builderOptions = tuning.builderOptions
+    builderOptions.limiter = limiter
+    return TableBuilder(file, number: number, options: builderOptions)
   }
 
   /// Removes files that no manifest ever named. What cannot be removed now, the next open

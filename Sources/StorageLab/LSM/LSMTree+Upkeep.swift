@@ -195,6 +195,7 @@ extension LSMTree {
     var details: [EngineStatistics.Detail] = [
       .init("memtables.bytes", Double(memtableBytes)),
       .init("tables", Double(tables.count)),
+      .init("tables.open", Double(store.handles.openCount)),
       .init("tables.entries", Double(tables.reduce(0) { $0 + $1.entries })),
       .init("tables.tombstones", Double(tables.reduce(0) { $0 + $1.tombstones })),
       .init("tables.rangeTombstones", Double(tables.reduce(0) { $0 + $1.rangeTombstones })),
@@ -220,6 +221,7 @@ extension LSMTree {
       .init("stalls", Double(own.stalls)),
       .init("stalls.nanoseconds", Double(own.stallNanoseconds)),
       .init("slowdowns", Double(own.slowdowns)),
+      .init("limiter.nanoseconds", Double(limiter?.waitedNanoseconds ?? 0)),
       .init("failures", Double(own.failures)),
     ]
     return details

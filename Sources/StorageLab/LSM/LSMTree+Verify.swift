@@ -76,7 +76,7 @@ struct TableVerifier {
     let path = store.path(metadata.number)
     // A reader of its own: the one in use may hold a filter and an index read long ago.
     let reader = try TableReader(
-      try store.fileSystem.open(path, .read), number: metadata.number,
+      TableHandle(try store.fileSystem.open(path, .read)), number: metadata.number,
       fileBytes: metadata.fileBytes, cache: store.cache)
     guard
       TableMetadata(

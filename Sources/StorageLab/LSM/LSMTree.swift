@@ -13,6 +13,8 @@ final class LSMTree: @unchecked Sendable {
   let cache: BlockCache
   let store: TableStore
   let picker: any CompactionPicker
+  /// What flushes and compactions write by; nil for as fast as they can.
+  let limiter: RateLimiter?
   let queue = CommitQueue()
   /// Nil with durability `none` and read-only.
   var log: WriteAheadLog?
@@ -73,8 +75,14 @@ final class LSMTree: @unchecked Sendable {
     self.directory = directory
     self.fileSystem = fileSystem
     cache = BlockCache(budget: options.cacheBytes, counters: counters)
-    store = TableStore(directory: options.path, fileSystem: fileSystem, cache: cache)
+    store = TableStore(
+      directory: options.path, fileSystem: fileSystem, cache: cache,
+      maximumOpenTables: tuning.maximumOpenTables)
     picker = LeveledPicker(options: tuning.leveledOptions)
+    limiter =
+      options.maintenance == .background
+      ? tuning.writeBytesPerSecond.map { RateLimiter(bytesPerSecond: $0, clock: options.clock) }
+      : nil
     let store = self.store
     let version = LSMVersion(
       manifestState.levels.map { $0.map { TableFile($0, store) } })
@@ -83,7 +91,7 @@ final class LSMTree: @unchecked Sendable {
     visible = Atomic(lastSequence)
     active = try Memtable(
       capacity: LSMTree.capacity(tuning, needed: 0), logStart: manifestState.replay.lsn,
-      sequenceStart: manifestState.replay.sequence)
+      sequenceStart: manifestState.replay.sequence, prefix: version.sharedPrefix)
     state = State(memtables: [active], version: version)
     state.nextFileNumber = manifestState.nextFileNumber
     slots = ViewSlots(memtables: [active], version: version)
@@ -180,7 +188,7 @@ final class LSMTree: @unchecked Sendable {
     }
     lock.withLock { state.openReaders += 1 }
     return LSMCursor(
-      tree: self, engine: engine, view, tombstones: tombstones.compactMap { $0 },
+      tree: self, engine: engine, view, tombstones: tombstones,
       sequence: sequence, range: range)
   }
 

@@ -25,6 +25,11 @@ public struct LSMTuning: Sendable {
   public var tableBytes = 16 << 20
   /// Threads that compact; flushes have one of their own.
   public var compactionThreads = 1
+  /// Tables that hold a file descriptor at a time. A process may open 1024 files by default.
+  public var maximumOpenTables = 500
+  /// Bytes a second that flushes and compactions together may write; nil is unlimited. Background
+  /// maintenance only: what runs on the writing thread would make that wait.
+  public var writeBytesPerSecond: Int?
   /// Bytes of a log segment.
   public var logSegmentBytes = 64 << 20
 
@@ -59,6 +64,8 @@ public struct LSMTuning: Sendable {
     try check(levelRatio >= 2, "levelRatio is at least 2")
     try check(tableBytes >= 1024, "tableBytes is at least 1 KiB")
     try check((1...64).contains(compactionThreads), "compactionThreads is 1 to 64")
+    try check(maximumOpenTables >= 1, "maximumOpenTables is at least 1")
+    try check((writeBytesPerSecond ?? .max) >= 1024, "writeBytesPerSecond is at least 1 KiB")
   }
 
   var builderOptions: TableBuilder.Options {

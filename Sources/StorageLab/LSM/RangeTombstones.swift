@@ -71,6 +71,17 @@ final class RangeTombstones: Sendable {
     return fragment.sequences.first { $0 <= sequence } ?? 0
   }
 
+  /// Whether a tombstone hides the entry (key, sequence) from everybody who can see it: it is newer
+  /// and no boundary lies between the two. `stripe` is the entry's.
+  func hides(
+    _ key: ByteSlice, _ sequence: UInt64, stripe: Int, _ boundaries: [UInt64]
+  ) -> Bool {
+    guard let fragment = fragment(over: key) else { return false }
+    return fragment.sequences.contains {
+      $0 > sequence && RangeTombstones.stripe($0, boundaries) == stripe
+    }
+  }
+
   /// The fragments within `lower ..< upper`, cut at the bounds; nil is unbounded.
   func clipped(from lower: [UInt8]?, to upper: [UInt8]?) -> [Fragment] {
     var result: [Fragment] = []

@@ -54,7 +54,7 @@ import Testing
     _ path: String, number: UInt64 = 7, bytes: UInt64, cacheBytes: Int = 1 << 16
   ) throws -> TableReader {
     try TableReader(
-      try POSIXFileSystem().open(path, .read), number: number, fileBytes: bytes,
+      TableHandle(try POSIXFileSystem().open(path, .read)), number: number, fileBytes: bytes,
       cache: BlockCache(budget: cacheBytes, counters: LSMCounters()))
   }
 

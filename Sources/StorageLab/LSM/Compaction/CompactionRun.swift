@@ -128,7 +128,7 @@ struct CompactionRun {
       let stripe = snapshots.isEmpty ? 0 : RangeTombstones.stripe(sequence, snapshots)
       var isDropped = stripe == keptStripe
       if !isDropped && !tombstones.isEmpty {
-        isDropped = isHidden(key, sequence, stripe, tombstones)
+        isDropped = tombstones.hides(key, sequence, stripe: stripe, snapshots)
       }
       if !isDropped {
         keptStripe = stripe
@@ -150,15 +150,6 @@ struct CompactionRun {
       try merging.next()
     }
     try writer.finish()
-  }
-
-  private func isHidden(
-    _ key: ByteSlice, _ sequence: UInt64, _ stripe: Int, _ tombstones: RangeTombstones
-  ) -> Bool {
-    guard let fragment = tombstones.fragment(over: key) else { return false }
-    return fragment.sequences.contains {
-      $0 > sequence && RangeTombstones.stripe($0, snapshots) == stripe
-    }
   }
 }
 

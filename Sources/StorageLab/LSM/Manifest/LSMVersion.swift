@@ -14,6 +14,16 @@ final class LSMVersion: @unchecked Sendable {
 
   static let empty = LSMVersion(Array(repeating: [], count: levelCount))
 
+  /// What all keys in the tables begin with.
+  var sharedPrefix: [UInt8] {
+    let ranges = shape.levels.joined().map(\.range)
+    guard let first = ranges.first else { return [] }
+    let whole = ranges.dropFirst().reduce(first) { $0.union($1) }
+    return whole.smallest.withSlice { smallest in
+      whole.largest.withSlice { smallest.prefix(smallest.commonPrefix($0)).array }
+    }
+  }
+
   var tableCount: Int { levels.reduce(0) { $0 + $1.tables.count } }
 }
 

@@ -5,15 +5,19 @@ final class TableStore: Sendable {
   let directory: String
   let fileSystem: any FileSystem
   let cache: BlockCache
+  let handles: TableHandles
   /// Files that no version refers to any more.
-  private let obsolete = Mutex<[UInt64]>([])
+  private let obsolete = Guarded<[UInt64]>([])
   /// Bytes of indexes and filters in memory.
   let residentBytes = Atomic<Int>(0)
 
-  init(directory: String, fileSystem: any FileSystem, cache: BlockCache) {
+  init(
+    directory: String, fileSystem: any FileSystem, cache: BlockCache, maximumOpenTables: Int
+  ) {
     self.directory = directory
     self.fileSystem = fileSystem
     self.cache = cache
+    handles = TableHandles(limit: maximumOpenTables, fileSystem: fileSystem)
   }
 
   func path(_ number: UInt64) -> String { joinPath(directory, TableMetadata.fileName(number)) }
@@ -30,8 +34,8 @@ final class TableStore: Sendable {
   }
 }
 
-/// One table of the tree, shared by the versions that hold it. Opened when first needed and
-/// then kept open, index and filter in memory; when the last version lets go of a table that
+/// One table of the tree, shared by the versions that hold it. Opened when first needed; from
+/// then on index and filter stay in memory, its file as long as `TableHandles` lets it. When the last version lets go of a table that
 /// a newer one dropped, its file may be removed.
 final class TableFile: @unchecked Sendable {
   let metadata: TableMetadata
@@ -75,18 +79,9 @@ final class TableFile: @unchecked Sendable {
     if let pointer = UnsafeRawPointer(bitPattern: opened.load(ordering: .acquiring)) {
       return Unmanaged<TableReader>.fromOpaque(pointer)
     }
-    let path = store.path(metadata.number)
-    let file: any File
-    do throws(StorageError) {
-      file = try store.fileSystem.open(path, .read)
-    } catch {
-      if error.code == .notFound {
-        throw .corruption("a table that the manifest names is missing", path: path, offset: 0)
-      }
-      throw error
-    }
     let reader = try TableReader(
-      file, number: metadata.number, fileBytes: metadata.fileBytes, cache: store.cache)
+      TableHandle(store.path(metadata.number), store.handles), number: metadata.number,
+      fileBytes: metadata.fileBytes, cache: store.cache)
     store.residentBytes.wrappingAdd(reader.residentBytes, ordering: .relaxed)
     let unmanaged = Unmanaged.passRetained(reader)
     opened.store(UInt(bitPattern: unmanaged.toOpaque()), ordering: .releasing)

@@ -22,9 +22,12 @@ final class Memtable: @unchecked Sendable {
   private let entryCounter = Atomic<Int>(0)
   private let usedBytes = Atomic<Int>(0)
   private let tombstoneCounter = Atomic<Int>(0)
-  private let tombstones = Mutex<MemtableTombstones?>(nil)
+  private let tombstones = Guarded<MemtableTombstones?>(nil)
 
-  init(capacity: Int, logStart: LSN, sequenceStart: UInt64) throws(StorageError) {
+  /// `prefix` is what most keys are expected to begin with: a guess that only speed depends on.
+  init(
+    capacity: Int, logStart: LSN, sequenceStart: UInt64, prefix: [UInt8] = []
+  ) throws(StorageError) {
     arena = try MemtableArena(capacity: capacity + Memtable.fixedBytes)
     self.logStart = logStart
     self.sequenceStart = sequenceStart
@@ -35,7 +38,12 @@ final class Memtable: @unchecked Sendable {
     let sentinel = links + 8 * SkipList.maximumHeight
     _ = arena.allocate(SkipList.nodeHeader)
     for level in 0..<SkipList.maximumHeight { SkipList.prepareLink(sentinel, level, 0) }
-    list = SkipList(arenaBase: arena.base, sentinel: sentinel, height: height)
+    let prefix = prefix.prefix(Memtable.maximumPrefix)
+    let copy = arena.allocate(prefix.count)
+    copy.copyMemory(from: Array(prefix), byteCount: prefix.count)
+    list = SkipList(
+      arenaBase: arena.base, sentinel: sentinel, height: height,
+      prefix: ByteSlice(base: copy, count: prefix.count))
     tails = .allocate(capacity: SkipList.maximumHeight)
     tails.initialize(repeating: sentinel, count: SkipList.maximumHeight)
     predecessors = .allocate(capacity: SkipList.maximumHeight)
@@ -51,7 +59,18 @@ final class Memtable: @unchecked Sendable {
     successors.deallocate()
   }
 
-  static let fixedBytes = 8 * SkipList.maximumHeight + SkipList.nodeHeader + 64
+  static let maximumPrefix = 64
+  static let fixedBytes =
+    8 * SkipList.maximumHeight + SkipList.nodeHeader + maximumPrefix + 64
+
+  /// What its keys begin with, for the next memtable; the guess it began with while they are few.
+  var sharedPrefix: [UInt8] {
+    guard entryCount >= 64, let first = list.first, let last = list.last else {
+      return list.prefix.array
+    }
+    let key = SkipList.key(first)
+    return key.prefix(min(key.commonPrefix(SkipList.key(last)), Memtable.maximumPrefix)).array
+  }
 
   // MARK: What is in it
 
@@ -71,7 +90,7 @@ final class Memtable: @unchecked Sendable {
   /// Adds an entry. REQUIRES: the caller is the only writer, the arena has room for
   /// `key.count + value.count + SkipList.maximumOverhead`, and no entry has this key and tag.
   func insert(_ key: ByteSlice, _ value: ByteSlice, _ tag: UInt64) {
-    let head = key.head
+    let head = list.head(of: key)
     var height = list.height.pointee.load(ordering: .relaxed)
     let tail = tails[0]
     if tail != list.sentinel && list.isNodeBefore(tail, key, tag) {

@@ -1,11 +1,12 @@
+import Glibc
 import Synchronization
 
 /// An ordered set of entries in an arena (Pugh, "Skip Lists", CACM 1990): one writer adds,
 /// any number of readers search without a lock, nothing is ever removed.
 ///
-/// A link is one 64-bit word, `offset / 8 << 32 | head`: the successor and the first four
-/// bytes of its key. Most comparisons read the link alone, so a search touches only the
-/// nodes that it steps onto. The writer fills a node before it publishes the links to it,
+/// A link is one 64-bit word, `offset / 8 << 32 | head`: the successor and four bytes of its key,
+/// those behind a prefix that the keys are expected to share. Most comparisons read the link
+/// alone, so a search touches only the nodes that it steps onto. The writer fills a node before it publishes the links to it,
 /// bottom up, with release stores; readers load with acquire.
 ///
 /// Node, at `base`, eight-byte aligned; links lie below it, level i at `base - 8 (i + 1)`:
@@ -25,6 +26,19 @@ struct SkipList {
   let sentinel: Node
   /// Levels in use.
   let height: UnsafeMutablePointer<Atomic<Int>>
+  /// What most keys begin with; lies in the arena.
+  let prefix: ByteSlice
+
+  /// Four bytes that order keys as far as they go: never against the keys' own order, whether
+  /// they begin with the prefix or not.
+  @inline(__always)
+  func head(of key: ByteSlice) -> UInt32 {
+    let length = prefix.count
+    if length == 0 { return key.head }
+    let order = memcmp(key.base, prefix.base, min(key.count, length))
+    if order == 0 { return key.count <= length ? 0 : key.dropFirst(length).head }
+    return order < 0 ? 0 : .max
+  }
 
   // MARK: Nodes
 
@@ -94,7 +108,7 @@ struct SkipList {
 
   /// The first entry at or after (key, tag) in entry order; nil at the end.
   func firstAtOrAfter(_ key: ByteSlice, _ tag: UInt64) -> Node? {
-    let head = key.head
+    let head = head(of: key)
     var position = sentinel
     var level = height.pointee.load(ordering: .acquiring) - 1
     var known: UInt64 = 0  // a link already seen not to be before
@@ -112,7 +126,7 @@ struct SkipList {
 
   /// The last entry before (key, tag); nil when there is none.
   func lastBefore(_ key: ByteSlice, _ tag: UInt64) -> Node? {
-    let head = key.head
+    let head = head(of: key)
     var position = sentinel
     var level = height.pointee.load(ordering: .acquiring) - 1
     while true {

@@ -17,7 +17,15 @@ final class LSMCursor: Cursor {
     /// Copies of the range's bounds.
     var lower: OutputBuffer?
     var upper: OutputBuffer?
+    /// Entries under range tombstones met since the last one to show; negative after skipping
+    /// them failed, so that it is not tried at each.
+    var coveredInARow = 0
   }
+
+  /// Covered entries that are stepped over one by one before the range is skipped: a seek in all
+  /// sources costs as much as some dozen steps.
+  private static let coveredBeforeSkipping = 32
+  private static let stepsAfterFailedSkip = 1024
 
   private let view: ReadView
   private let sequence: UInt64
@@ -28,6 +36,8 @@ final class LSMCursor: Cursor {
   /// An engine that is let go of would stop under the cursor.
   private let engine: LSMEngine
   private let state: UnsafeMutablePointer<State>
+  /// Entries under range tombstones that were stepped over, for tests.
+  private(set) var coveredEntries = 0
   private let isClosed = Atomic<Bool>(false)
 
   var isValid: Bool { state.pointee.isValid }
@@ -35,7 +45,7 @@ final class LSMCursor: Cursor {
   var value: ByteSlice { state.pointee.value }
 
   init(
-    tree: LSMTree, engine: LSMEngine, _ view: ReadView, tombstones: [MemtableTombstones],
+    tree: LSMTree, engine: LSMEngine, _ view: ReadView, tombstones: [MemtableTombstones?],
     sequence: UInt64, range: KeyRange
   ) {
     self.view = view
@@ -44,7 +54,7 @@ final class LSMCursor: Cursor {
     self.tree = tree
     self.engine = engine
     merging = view.source(range)
-    cover = TombstoneCover(tombstones, view.version, sequence: sequence)
+    cover = TombstoneCover(tombstones, view, sequence: sequence)
     state = .allocate(capacity: 1)
     state.initialize(to: State())
     if let lower = range.lower { state.pointee.lower = LSMCursor.copy(lower) }
@@ -195,6 +205,7 @@ final class LSMCursor: Cursor {
       state.pointee.savedKey.assign(top.pointee.key)
       isSkipping = true
       try merging.next()
+      if isSkipDue { try skipGap() }
     }
   }
 
@@ -216,9 +227,29 @@ final class LSMCursor: Cursor {
 
   @inline(__always)
   private func isShown(_ head: SourceHead.Pointer) throws(StorageError) -> Bool {
-    if !EntryTag.isPut(head.pointee.tag) { return false }
-    guard let cover else { return true }
-    return try cover.covering(head.pointee.key) <= EntryTag.sequence(head.pointee.tag)
+    guard let cover else { return EntryTag.isPut(head.pointee.tag) }
+    if try cover.covering(head.pointee.key) > EntryTag.sequence(head.pointee.tag) {
+      state.pointee.coveredInARow += 1
+      coveredEntries += 1
+      return false
+    }
+    if state.pointee.coveredInARow > 0 { state.pointee.coveredInARow = 0 }
+    return EntryTag.isPut(head.pointee.tag)
+  }
+
+  @inline(__always)
+  private var isSkipDue: Bool {
+    state.pointee.coveredInARow >= LSMCursor.coveredBeforeSkipping
+  }
+
+  /// Moves the sources that have nothing to show in the deleted range around `savedKey` past it.
+  private func skipGap() throws(StorageError) {
+    state.pointee.coveredInARow = 0
+    guard let gap = try cover?.gap(over: state.pointee.savedKey.slice) else { return }
+    let hasMoved =
+      state.pointee.isForward
+      ? try merging.skipForward(gap, at: sequence) : try merging.skipBackward(gap, at: sequence)
+    if !hasMoved { state.pointee.coveredInARow = -LSMCursor.stepsAfterFailedSkip }
   }
 
   /// From the merge's position backward, the last key to show. Versions come oldest first,
@@ -242,6 +273,7 @@ final class LSMCursor: Cursor {
         state.pointee.isValid = true
         return
       }
+      if isSkipDue { try skipGap() }
     }
   }
 }

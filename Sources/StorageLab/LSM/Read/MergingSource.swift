@@ -6,6 +6,8 @@ final class MergingSource {
   let heads: SourceHead.Pointer
   private let capacity: Int
   private var sources: [EntrySource] = []
+  /// Of each source: `ReadView.age`, and a sequence that no entry of it exceeds.
+  private var ages: [(age: Int, newest: UInt64)] = []
   /// The sources again, without reference counting.
   private let unmanaged: UnsafeMutablePointer<Unmanaged<EntrySource>>
   /// Sources that stand on an entry, the foremost first.
@@ -36,7 +38,10 @@ final class MergingSource {
   }
 
   /// Adds a source made by `make` around its head. REQUIRES: fewer than `capacity` so far.
-  func add(_ make: (SourceHead.Pointer) -> EntrySource) {
+  func add(
+    age: Int = 0, newest: UInt64 = .max, _ make: (SourceHead.Pointer) -> EntrySource
+  ) {
+    ages.append((age, newest))
     let source = make(heads + sources.count)
     (unmanaged + sources.count).initialize(to: .passUnretained(source))
     sources.append(source)
@@ -92,6 +97,41 @@ final class MergingSource {
     } else {
       removeTop()
     }
+  }
+
+  /// Moves the sources of which `gap` deletes everything, and that stand inside it, to its end.
+  /// Returns whether there were any. REQUIRES: the last move was forward; as of `sequence`.
+  func skipForward(_ gap: RangeGap, at sequence: UInt64) throws(StorageError) -> Bool {
+    var hasMoved = false
+    try gap.upper.withSlice { (upper) throws(StorageError) in
+      for index in sources.indices where heads[index].isValid && isHidden(index, gap, sequence) {
+        if heads[index].key.compare(upper) >= 0 { continue }
+        try sources[index].seek(upper, EntryTag.newest(at: sequence))
+        hasMoved = true
+      }
+    }
+    if hasMoved { build(isForward: true) }
+    return hasMoved
+  }
+
+  /// As `skipForward`, to before the gap's start. REQUIRES: the last move was backward.
+  func skipBackward(_ gap: RangeGap, at sequence: UInt64) throws(StorageError) -> Bool {
+    var hasMoved = false
+    try gap.lower.withSlice { (lower) throws(StorageError) in
+      for index in sources.indices where heads[index].isValid && isHidden(index, gap, sequence) {
+        if heads[index].key.compare(lower) < 0 { continue }
+        try sources[index].seek(before: lower)
+        hasMoved = true
+      }
+    }
+    if hasMoved { build(isForward: false) }
+    return hasMoved
+  }
+
+  /// Whether whatever of the source lies in the gap, and is visible at `sequence`, is older than
+  /// the gap's tombstone.
+  private func isHidden(_ index: Int, _ gap: RangeGap, _ sequence: UInt64) -> Bool {
+    ages[index].age > gap.age || min(ages[index].newest, sequence) <= gap.sequence
   }
 
   private func build(isForward: Bool) {

@@ -142,19 +142,32 @@ final class ReadView: @unchecked Sendable {
 
   /// All entries of the view that may lie in `range`, merged.
   func source(_ range: KeyRange) -> MergingSource {
-    let levelZero = version.levels[0].tables.filter { $0.metadata.range.mayMeet(range) }
+    let levelZero = version.levels[0].tables.enumerated().filter {
+      $0.element.metadata.range.mayMeet(range)
+    }
     let merging = MergingSource(
       capacity: memtables.count + levelZero.count + version.levels.count - 1)
-    for memtable in memtables where memtable.hasEntries {
-      merging.add { MemtableSource(memtable, head: $0) }
+    for (index, memtable) in memtables.enumerated() where memtable.hasEntries {
+      // What came later went to the memtable before.
+      let newest = index == 0 ? UInt64.max : memtables[index - 1].sequenceStart
+      merging.add(age: index, newest: newest) { MemtableSource(memtable, head: $0) }
     }
-    for table in levelZero {
-      merging.add { LevelSource(LSMLevel([table], isSorted: true), head: $0, isStreaming: false) }
+    for (index, table) in levelZero {
+      merging.add(
+        age: age(level: 0, table: index), newest: table.metadata.largestSequence
+      ) { LevelSource(LSMLevel([table], isSorted: true), head: $0, isStreaming: false) }
     }
-    for level in version.levels.dropFirst() where level.count > 0 {
-      merging.add { LevelSource(level, head: $0, isStreaming: false) }
+    for (index, level) in version.levels.enumerated() where index > 0 && level.count > 0 {
+      merging.add(age: age(level: index)) { LevelSource(level, head: $0, isStreaming: false) }
     }
     return merging
+  }
+
+  /// The place of a source in the order of ages. Of two versions of a key the one in the source of
+  /// the lower age is newer; a range tombstone is newer than everything it covers in sources of
+  /// higher ages. Memtable n has age n.
+  func age(level: Int, table: Int = 0) -> Int {
+    level == 0 ? memtables.count + table : memtables.count + version.levels[0].count + level - 1
   }
 }
 

@@ -7,6 +7,8 @@ final class TableBuilder {
     /// 0 for no filter.
     var bitsPerKey = 10
     var isCompressed = true
+    /// Asked before each write.
+    var limiter: RateLimiter?
   }
 
   private static let writeBytes = 1 << 18
@@ -107,6 +109,7 @@ final class TableBuilder {
 
   private func flush() throws(StorageError) {
     if output.count == 0 { return }
+    options.limiter?.acquire(output.count)
     try file.write(output.slice.rawBuffer, at: Int64(written))
     written += UInt64(output.count)
     output.removeAll()

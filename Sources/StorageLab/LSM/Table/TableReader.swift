@@ -17,7 +17,7 @@ final class TableReader: @unchecked Sendable {
   let tombstones: RangeTombstones
   let index: SeparatorIndex
   let filter: BloomFilter?
-  private let file: any File
+  private let handle: TableHandle
   private let cache: BlockCache
   /// Filter and index payloads live here.
   private let memory: UnsafeMutableRawPointer
@@ -31,13 +31,19 @@ final class TableReader: @unchecked Sendable {
   /// Opens a table of `fileBytes` bytes.
   /// Errors: `corruption`, `unsupportedVersion`, `notFound`, `io`.
   init(
-    _ file: any File, number: UInt64, fileBytes: UInt64, cache: BlockCache
+    _ handle: TableHandle, number: UInt64, fileBytes: UInt64, cache: BlockCache
   ) throws(StorageError) {
     self.number = number
-    self.file = file
+    self.handle = handle
     self.cache = cache
-    path = file.path
-    let parts = try TableReader.readMeta(file, number: number, fileBytes: fileBytes)
+    path = handle.path
+    let parts: Meta
+    do throws(StorageError) {
+      parts = try TableReader.readMeta(handle.open(), number: number, fileBytes: fileBytes)
+    } catch {
+      handle.close()
+      throw error
+    }
     memory = parts.memory
     memoryBytes = parts.bytes
     index = parts.index
@@ -52,7 +58,7 @@ final class TableReader: @unchecked Sendable {
     cache.drop(slots, count: index.count)
     slots.deallocate()
     memory.deallocate()
-    file.close()
+    handle.close()
   }
 
   private struct Meta {
@@ -185,7 +191,7 @@ final class TableReader: @unchecked Sendable {
     let stored = UnsafeMutableRawPointer.allocate(byteCount: length, alignment: 16)
     var ownsStored = true
     defer { if ownsStored { stored.deallocate() } }
-    try file.readExactly(
+    try self.handle.open().readExactly(
       into: UnsafeMutableRawBufferPointer(start: stored, count: length), at: Int64(handle.offset))
     let checked = try TableFormat.check(
       ByteSlice(base: stored, count: length), fileNumber: number, offset: handle.offset,
@@ -217,7 +223,7 @@ final class TableReader: @unchecked Sendable {
   func readStored(
     into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
   ) throws(StorageError) {
-    try file.readExactly(into: buffer, at: Int64(offset))
+    try handle.open().readExactly(into: buffer, at: Int64(offset))
   }
 
   // MARK: Lookup

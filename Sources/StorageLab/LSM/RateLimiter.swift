@@ -1,0 +1,106 @@
+/// A token bucket (Turner, "New directions in communications", 1986): lets bytes through at a rate,
+/// after a pause up to `burst` of them at once. Pure; whoever takes also waits.
+///
+/// In any span of t seconds at most `burst + rate × t` bytes go through, and one request, which
+/// may be larger than the burst.
+struct TokenBucket: Sendable {
+  let bytesPerSecond: Double
+  let burst: Double
+  /// Bytes that may go at `time`; negative when some are owed.
+  private var level: Double
+  private var time: UInt64
+
+  init(bytesPerSecond: Int, burst: Int, at now: UInt64) {
+    self.bytesPerSecond = Double(max(1, bytesPerSecond))
+    self.burst = Double(burst)
+    level = Double(burst)
+    time = now
+  }
+
+  /// Takes `bytes` and returns how many nanoseconds to wait before they may go.
+  mutating func take(_ bytes: Int, at now: UInt64) -> UInt64 {
+    if now > time {
+      level = min(burst, level + Double(now - time) * bytesPerSecond / 1e9)
+      time = now
+    }
+    level -= Double(bytes)
+    return level >= 0 ? 0 : UInt64(-level * 1e9 / bytesPerSecond)
+  }
+}
+
+/// Holds the writes of flushes and compactions to a rate, so that they leave the medium to
+/// others. Whoever comes first goes first: with n at work each gets an nth.
+final class RateLimiter: @unchecked Sendable {
+  /// A tenth of a second's bytes may go at once.
+  private static let burstsPerSecond = 10
+
+  private let clock: any LabClock
+  private let lock = WaitableLock()
+  private var bucket: TokenBucket
+  private var isStopped = false
+  private var waited: UInt64 = 0
+
+  init(bytesPerSecond: Int, clock: any LabClock) {
+    self.clock = clock
+    bucket = TokenBucket(
+      bytesPerSecond: bytesPerSecond, burst: bytesPerSecond / RateLimiter.burstsPerSecond,
+      at: clock.nanoseconds)
+  }
+
+  /// Nanoseconds that writes have waited so far.
+  var waitedNanoseconds: UInt64 { lock.withLock { waited } }
+
+  /// Returns when `bytes` may be written.
+  func acquire(_ bytes: Int) {
+    lock.lock()
+    defer { lock.unlock() }
+    if isStopped { return }
+    let start = clock.nanoseconds
+    let end = start + bucket.take(bytes, at: start)
+    var now = start
+    while now < end && !isStopped {
+      let isWoken = lock.wait(nanoseconds: end - now)
+      now = clock.nanoseconds
+      if !isWoken { break }
+    }
+    waited += now - start
+  }
+
+  /// From now on nobody waits: the engine closes.
+  func stop() {
+    lock.withLock {
+      isStopped = true
+      lock.wakeAll()
+    }
+  }
+}
+
+/// How much slower writers get while merging lags behind, in the manner of RocksDB's delayed write
+/// rate: from a rate that hardly hurts, where the slow-down begins, to a trickle just before
+/// writers stop, by the same factor for each run that waits. So the debt settles where writers
+/// are as fast as merging, without a cliff.
+struct WriteDelay: Sendable {
+  static let fastest = 64.0 * 1_048_576
+  static let slowest = 1.0 * 1_048_576
+
+  /// Runs at which writers slow down, and at which they stop.
+  var slowdown: Int
+  var stop: Int
+
+  /// Bytes a second at this many waiting runs; infinite below `slowdown`.
+  func bytesPerSecond(runs: Int) -> Double {
+    if runs < slowdown { return .infinity }
+    let steps = max(1, stop - 1 - slowdown)
+    var rate = WriteDelay.fastest
+    let share = Double(min(runs, stop - 1) - slowdown) / Double(steps)
+    // fastest × (slowest / fastest) ^ share, without a mathematics library: 64 is 2⁶.
+    var exponent = 6 * max(0, share)
+    while exponent >= 1 {
+      rate /= 2
+      exponent -= 1
+    }
+    return max(WriteDelay.slowest, rate * (1 - exponent / 2))
+  }
+
+  func nanosecondsPerByte(runs: Int) -> Double { 1e9 / bytesPerSecond(runs: runs) }
+}
