@@ -56,25 +56,23 @@ struct SQLiteOpening {
     let writer = try SQLiteConnection(path, flags: flags, vfs: vfs)
     self.writer = writer
     synchronous = SQLiteSynchronous(options.durability)
-    let isNew = header == nil
-    if isNew && checksums && vfs != nil {
-      writer.reserveBytes(SQLitePageChecksum.reservedBytes)
+    do throws(StorageError) {
+      let isNew = header == nil
+      if isNew && checksums && vfs != nil {
+        writer.reserveBytes(SQLitePageChecksum.reservedBytes)
+      }
+      try SQLiteOpening.configure(writer, pageBytes: wantedPageBytes, synchronous)
+      vfs?.syncsLogTruncation.store(synchronous != .off, ordering: .relaxed)
+      try writer.setCacheShare(options.cacheBytes)
+      if !options.isReadOnly {
+        try SQLiteOpening.prepareTable(writer, isNew: isNew, fileSystem)
+      }
+      try SQLiteOpening.check(writer, fileSystem)
+    } catch {
+      // What is refused stays as it is, its log included.
+      writer.disarm()
+      throw error
     }
-    try writer.execute(
-      """
-      PRAGMA page_size=\(wantedPageBytes);
-      PRAGMA mmap_size=0;
-      PRAGMA temp_store=FILE;
-      PRAGMA secure_delete=OFF;
-      PRAGMA recursive_triggers=OFF;
-      PRAGMA synchronous=\(synchronous.rawValue);
-      """)
-    vfs?.syncsLogTruncation.store(synchronous != .off, ordering: .relaxed)
-    try writer.setCacheShare(options.cacheBytes)
-    if !options.isReadOnly {
-      try SQLiteOpening.prepareTable(writer, isNew: isNew, fileSystem)
-    }
-    try SQLiteOpening.check(writer, fileSystem)
     pageBytes = Int(try writer.number("PRAGMA page_size") ?? 0)
     pool = SQLiteReaderPool(
       path: path, flags: flags & ~SQLITE_OPEN_CREATE, vfs: vfs, budget: options.cacheBytes,
@@ -88,6 +86,20 @@ struct SQLiteOpening {
     for name in try fileSystem.list(directory) where name.hasSuffix(SQLiteVFS.temporarySuffix) {
       try fileSystem.remove(joinPath(directory, name))
     }
+  }
+
+  private static func configure(
+    _ writer: SQLiteConnection, pageBytes: Int, _ synchronous: SQLiteSynchronous
+  ) throws(StorageError) {
+    try writer.execute(
+      """
+      PRAGMA page_size=\(pageBytes);
+      PRAGMA mmap_size=0;
+      PRAGMA temp_store=FILE;
+      PRAGMA secure_delete=OFF;
+      PRAGMA recursive_triggers=OFF;
+      PRAGMA synchronous=\(synchronous.rawValue);
+      """)
   }
 
   private static func prepareTable(

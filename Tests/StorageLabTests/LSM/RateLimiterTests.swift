@@ -63,7 +63,8 @@ import Testing
     options.maintenance = .background
     options.clock = SteppingClock()
     var tuning = LSMTest.tinyTuning
-    tuning.writeBytesPerSecond = 512 << 10
+    tuning.writeBytesPerSecond = 256 << 10
+    tuning.isCompressed = false
     let engine = try LSMEngine.open(options, tuning)
     for number in 0..<2000 { try engine.put(LSMTest.key(number), [UInt8](repeating: 1, count: 40)) }
     try engine.checkpoint()

@@ -63,6 +63,6 @@ import Testing
         memtable.insert($0, .empty, EntryTag.make(UInt64(number + 1), .put))
       }
     }
-    #expect(memtable.sharedPrefix == Array("user1".utf8))
+    #expect(memtable.sharedPrefix == Array("user10".utf8))
   }
 }
