@@ -81,7 +81,7 @@ extension SQLiteEngine {
     try withWriterAtRest { (writer) throws(StorageError) in
       let verifier = SQLiteLogVerifier(
         path: path + "-wal", pageBytes: pageBytes, committedFrames: vfs?.shared.committedFrames,
-        isAsRecovered: writer.logFrames == 0)
+        judgesTail: writer.logFrames == 0 && options.judgesSQLiteTail)
       do throws(StorageError) {
         let outcome = try verifier.verify(vfs?.fileSystem ?? options.fileSystem)
         report.bytesChecked += outcome.bytes

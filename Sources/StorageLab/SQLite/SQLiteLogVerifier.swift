@@ -41,8 +41,8 @@ struct SQLiteLogChecksum: Equatable {
 /// as recovery found it, a frame fails while those behind it carry the log's salts and go on
 /// from one or the other reading of the failed one's checksum, *past the end of a transaction*:
 /// what is torn by a crash is the last transaction, since with `synchronous=FULL` the next one
-/// begins after its sync. Without syncs power loss may leave the same picture; what was lost
-/// then is the same.
+/// begins after its sync. Without syncs power loss leaves the same picture, and there it is
+/// recovery: so this is looked for in class `commit`, and by readers, who want to know.
 ///
 /// Not to be told from a torn tail: damage to the last transaction of a log that nobody has open.
 struct SQLiteLogVerifier {
@@ -55,9 +55,9 @@ struct SQLiteLogVerifier {
   let pageBytes: Int
   /// Frames that are committed for sure; nil when that is not known.
   let committedFrames: Int?
-  /// Nothing was appended since recovery read the log. Later, frames of before may lie behind
-  /// the new ones.
-  let isAsRecovered: Bool
+  /// Look for proof in the frames behind the first that fails. Not once something was appended
+  /// since recovery: frames of before may lie behind the new ones.
+  let judgesTail: Bool
 
   private var frameBytes: Int { SQLiteLogVerifier.frameHeaderBytes + pageBytes }
 
@@ -136,7 +136,7 @@ struct SQLiteLogVerifier {
     let bytes = offset(number)
     if let problem = missing(after: number - 1) { return (bytes, problem) }
     // `sum` now goes on from the failed frame as it is, `stored` as it was.
-    guard isAsRecovered, frame.isWhole else { return (bytes, nil) }
+    guard judgesTail, frame.isWhole else { return (bytes, nil) }
     let stored = frame.storedSum(isBigEndian)
     let wasCommit = frame.isCommit
     for seed in [stored, sum] {
@@ -201,4 +201,9 @@ extension ByteSlice {
   fileprivate func big32(_ offset: Int) -> UInt32 {
     UInt32(bigEndian: base.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
   }
+}
+
+extension EngineOptions {
+  /// Whether frames behind a failed one are damage, or what power loss may leave in this class.
+  var judgesSQLiteTail: Bool { durability == .commit || isReadOnly }
 }

@@ -65,9 +65,9 @@ struct SQLiteOpening {
       vfs?.syncsLogTruncation.store(synchronous != .off, ordering: .relaxed)
       try writer.setCacheShare(options.cacheBytes)
       if !options.isReadOnly {
-        try SQLiteOpening.prepareTable(writer, isNew: isNew, fileSystem)
+        try SQLiteOpening.prepareTable(writer, isNew: isNew, options, fileSystem)
       }
-      try SQLiteOpening.check(writer, fileSystem)
+      try SQLiteOpening.check(writer, options, fileSystem)
     } catch {
       // What is refused stays as it is, its log included.
       writer.disarm()
@@ -103,12 +103,12 @@ struct SQLiteOpening {
   }
 
   private static func prepareTable(
-    _ writer: SQLiteConnection, isNew: Bool, _ fileSystem: any FileSystem
+    _ writer: SQLiteConnection, isNew: Bool, _ options: EngineOptions, _ fileSystem: any FileSystem
   ) throws(StorageError) {
     try writer.execute("PRAGMA auto_vacuum=NONE; PRAGMA journal_mode=WAL;")
     let tables = try writer.number("SELECT count(*) FROM sqlite_schema") ?? 0
     if tables == 0 {
-      if !isNew { try checkLog(writer, fileSystem) }
+      if !isNew { try checkLog(writer, options, fileSystem) }
       try writer.execute(
         """
         BEGIN IMMEDIATE;
@@ -121,12 +121,12 @@ struct SQLiteOpening {
 
   /// Errors: `wrongFormat` when the file is somebody else's SQLite database.
   private static func check(
-    _ writer: SQLiteConnection, _ fileSystem: any FileSystem
+    _ writer: SQLiteConnection, _ options: EngineOptions, _ fileSystem: any FileSystem
   ) throws(StorageError) {
     let application = try writer.number("PRAGMA application_id")
     let table = try writer.number("SELECT 1 FROM sqlite_schema WHERE name = 'entries'")
     guard application == SQLiteEngine.applicationID, table == 1 else {
-      try checkLog(writer, fileSystem)
+      try checkLog(writer, options, fileSystem)
       throw StorageError(
         .wrongFormat, "the file is an SQLite database, but none of StorageLab's",
         remedy: "Name another directory", path: writer.path)
@@ -138,11 +138,11 @@ extension SQLiteOpening {
   /// For a database without our table: its log may have held it, and be damaged.
   /// Errors: `corruption`.
   private static func checkLog(
-    _ writer: SQLiteConnection, _ fileSystem: any FileSystem
+    _ writer: SQLiteConnection, _ options: EngineOptions, _ fileSystem: any FileSystem
   ) throws(StorageError) {
     let verifier = SQLiteLogVerifier(
       path: writer.path + "-wal", pageBytes: Int(try writer.number("PRAGMA page_size") ?? 0),
-      committedFrames: nil, isAsRecovered: true)
+      committedFrames: nil, judgesTail: options.judgesSQLiteTail)
     if let problem = try verifier.verify(fileSystem).problem {
       throw .corruption(problem.message, path: problem.path, offset: problem.offset)
     }
