@@ -1,6 +1,5 @@
 #if LMDB
   import CLMDB
-  import Synchronization
 
   /// One moment of the database: a read transaction that ends when the last snapshot or
   /// cursor lets go of it.
@@ -24,9 +23,9 @@
   }
 
   final class LMDBSnapshot: Snapshot {
-    private let moment: Mutex<LMDBMoment?>
+    private let moment: Guarded<LMDBMoment?>
 
-    init(_ moment: LMDBMoment) { self.moment = Mutex(moment) }
+    init(_ moment: LMDBMoment) { self.moment = Guarded(moment) }
 
     private func current() throws(StorageError) -> LMDBMoment {
       guard let current = moment.withLock({ $0 }) else { throw .closed("the snapshot") }
