@@ -18,7 +18,7 @@ struct DatabaseCommand: ParsableCommand {
     subcommands: [
       DatabaseOpenCommand.self, DatabaseGetCommand.self, DatabasePutCommand.self,
       DatabaseDeleteCommand.self, DatabaseScanCommand.self, DatabaseLoadCommand.self,
-      DatabaseStatCommand.self,
+      DatabaseStatCommand.self, DatabaseBackupCommand.self,
     ])
 }
 

@@ -49,6 +49,24 @@ final class BTreeBulkBuilder {
     append(cell, 0)
   }
 
+  /// Adds an entry, as a leaf stores it.
+  func add(_ key: ByteSlice, _ value: ByteSlice) throws(StorageError) {
+    if BTreeWriter.fitsInline(key, value, cache.pageSize) {
+      return try add(BTreeCell(prefix: .empty, suffix: key, payload: value, flags: 0))
+    }
+    let inline = min(key.count, BTreePage.maximumInlineKey(cache.pageSize))
+    let reference = try makeChain(key.dropFirst(inline), value)
+    let buffer = UnsafeMutableRawPointer.allocate(
+      byteCount: ChainReference.encodedBytes, alignment: 8)
+    defer { buffer.deallocate() }
+    reference.encode(to: buffer)
+    try add(
+      BTreeCell(
+        prefix: .empty, suffix: key.prefix(inline),
+        payload: ByteSlice(base: buffer, count: ChainReference.encodedBytes),
+        flags: BTreePage.chainFlag | (inline < key.count ? BTreePage.keyContinuesFlag : 0)))
+  }
+
   /// A copy of a chain in new pages.
   func copyChain(_ reference: ChainReference) throws(StorageError) -> ChainReference {
     let length = Int(reference.length)

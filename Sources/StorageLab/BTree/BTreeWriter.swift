@@ -101,13 +101,17 @@ final class BTreeWriter: @unchecked Sendable {
   /// Sets a value.
   private func put(_ key: ByteSlice, _ value: ByteSlice) throws(StorageError) {
     counters.userBytes &+= UInt64(key.count &+ value.count)
-    let inlineBytes = BTreePage.slotBytes &+ 2 &+ key.count &+ value.count
-    if key.count <= BTreePage.maximumInlineKey(pageSize),
-      inlineBytes <= BTreePage.maximumCell(pageSize)
-    {
+    if BTreeWriter.fitsInline(key, value, pageSize) {
       return try put(LeafEntry(key: key, inlineKeyBytes: key.count, payload: value, flags: 0))
     }
     try putWithChain(key, value)
+  }
+
+  /// Whether an entry needs no overflow chain.
+  @inline(__always)
+  static func fitsInline(_ key: ByteSlice, _ value: ByteSlice, _ pageSize: Int) -> Bool {
+    key.count <= BTreePage.maximumInlineKey(pageSize)
+      && BTreePage.slotBytes &+ 2 &+ key.count &+ value.count <= BTreePage.maximumCell(pageSize)
   }
 
   private func putWithChain(_ key: ByteSlice, _ value: ByteSlice) throws(StorageError) {

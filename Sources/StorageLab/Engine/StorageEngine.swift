@@ -70,6 +70,12 @@ public protocol StorageEngine: AnyObject, Sendable {
   /// Reads and checks everything on disk. Problems are the result, not an error.
   func verify() throws(StorageError) -> VerificationReport
 
+  /// Writes a copy of the newest state as a new database of the same engine at `path`, while
+  /// readers and writers go on; durable when it returns, and whole or not there at all.
+  /// Errors: `unsupported` of engines that keep nothing; `invalidArgument` when something is
+  /// at `path`; `noSpace`, `io`, `corruption`.
+  func backup(to path: String) throws(StorageError)
+
   /// Finishes background work, makes everything durable and releases the directory.
   /// Calling it again does nothing.
   func close() throws(StorageError)

@@ -110,6 +110,19 @@ public final class LSMEngine: StorageEngine {
   public func statistics() throws(StorageError) -> EngineStatistics { try tree.statistics() }
   public func verify() throws(StorageError) -> VerificationReport { try tree.verify() }
   public func close() throws(StorageError) { try tree.close() }
+
+  public func backup(to path: String) throws(StorageError) {
+    let snapshot = try snapshot()
+    defer { snapshot.close() }
+    try EngineBackup.write(to: path, options.fileSystem) { (place) throws(StorageError) in
+      let copy = try LSMEngine.open(backupOptions(place), tuning)
+      do throws(StorageError) { try copy.fill(from: snapshot) } catch {
+        try? copy.close()
+        throw error
+      }
+      try copy.close()
+    }
+  }
 }
 
 /// One moment of an LSM tree: a sequence number that compactions respect.

@@ -84,6 +84,19 @@ extension SQLiteEngine {
     }
   }
 
+  public func backup(to path: String) throws(StorageError) {
+    let snapshot = try snapshot()
+    defer { snapshot.close() }
+    try EngineBackup.write(to: path, options.fileSystem) { (place) throws(StorageError) in
+      let copy = try SQLiteEngine(backupOptions(place), sqliteOptions)
+      do throws(StorageError) { try copy.fill(from: snapshot) } catch {
+        try? copy.close()
+        throw error
+      }
+      try copy.close()
+    }
+  }
+
   /// SQLite has no background work; its debt is the log, copied back here.
   public func settle() throws(StorageError) {
     if options.isReadOnly { return }
