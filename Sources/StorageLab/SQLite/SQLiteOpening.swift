@@ -68,6 +68,10 @@ struct SQLiteOpening {
         try SQLiteOpening.prepareTable(writer, isNew: isNew, options, fileSystem)
       }
       try SQLiteOpening.check(writer, options, fileSystem)
+      if !options.isReadOnly && synchronous != .off {
+        // A killed process may have written commits that no sync covered, and they are seen now.
+        try writer.logFile?.sync()
+      }
     } catch {
       // What is refused stays as it is, its log included.
       writer.disarm()
