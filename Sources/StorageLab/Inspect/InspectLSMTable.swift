@@ -86,7 +86,7 @@ extension InspectLSM {
   private static func describeBlocks(
     _ reader: TableReader, _ limit: Int, _ dump: inout AnnotatedDump
   ) throws(StorageError) {
-    let stream = BlockStream(reader)
+    let stream = BlockStream(reader, isWhole: true)
     var shown = 0
     for index in 0..<reader.blockCount {
       if shown >= limit {

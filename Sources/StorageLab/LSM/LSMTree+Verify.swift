@@ -87,7 +87,7 @@ struct TableVerifier {
         "the table's properties are not what the manifest says", path: path, offset: 0)
     }
     var checker = EntryChecker(reader: reader)
-    let stream = BlockStream(reader)
+    let stream = BlockStream(reader, isWhole: true)
     for block in 0..<reader.blockCount {
       try checker.check(block, try stream.block(block))
     }

@@ -6,8 +6,8 @@ public struct LSMTuning: Sendable {
   public var memtableBytes = 32 << 20
   /// Memtables that may wait for their flush before writers wait.
   public var waitingMemtables = 1
-  /// Raw bytes of a data block.
-  public var blockBytes = 4096
+  /// Raw bytes of a data block; why 2 KiB: `docs/decisions/0008-blocks-of-2-kib.md`.
+  public var blockBytes = 2048
   /// Keys from one whole key of a block to the next.
   public var restartInterval = 16
   /// Bits of Bloom filter a key; 0 for no filter.

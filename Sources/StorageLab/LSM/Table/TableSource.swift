@@ -2,7 +2,7 @@
 /// stream's buffer.
 final class TableSource: EntrySource {
   /// Sequential misses of the cache after which blocks are streamed past it.
-  private static let missesBeforeStreaming = 2
+  private static let missesBeforeStreaming = 4
 
   private let reader: TableReader
   private var blockIndex = -1
@@ -37,13 +37,16 @@ final class TableSource: EntrySource {
   private func load(_ index: Int, isSequential: Bool = false) throws(StorageError) {
     if index == blockIndex { return }
     releaseBlock()
-    if !isSequential && !alwaysStreams { sequentialMisses = 0 }
+    if !isSequential && !alwaysStreams {
+      sequentialMisses = 0
+      stream?.restart()
+    }
     let payload: ByteSlice
     if !alwaysStreams, let cached = reader.cachedBlock(index) {
       pinned = cached
       payload = BlockCache.payload(cached)
     } else if sequentialMisses >= TableSource.missesBeforeStreaming {
-      let stream = self.stream ?? BlockStream(reader)
+      let stream = self.stream ?? BlockStream(reader, isWhole: alwaysStreams)
       self.stream = stream
       payload = try stream.block(index)
     } else {
