@@ -1,3 +1,4 @@
+import CLabShims
 import Glibc
 
 /// Where a key belongs among the keys of a page.
@@ -35,16 +36,46 @@ extension BTreePage {
     let prefixLength = self.prefixLength
     if prefixLength != 0 {
       if prefixLength > size &- BTreePage.headerBytes { return PageSearch(0, .torn) }
-      let order = memcmp(
-        key.base, base + (size &- prefixLength), min(key.count, prefixLength))
+      let order = comparePrefix(key, prefixLength)
       if order > 0 { return PageSearch(count, .absent) }
-      if order < 0 || key.count < prefixLength { return PageSearch(0, .absent) }
+      if order < 0 { return PageSearch(0, .absent) }
     }
     let suffix = key.dropFirst(prefixLength)
     let head = suffix.head
     let first = lowerBound(head, from: 0, count)
     if first == count || self.head(first) != head { return PageSearch(first, .absent) }
     return searchTies(suffix, head, first, count)
+  }
+
+  /// Where `key` lies to the keys that begin with the page's prefix: before, among or behind
+  /// them. REQUIRES: the prefix lies inside the page.
+  @inline(__always)
+  private func comparePrefix(_ key: ByteSlice, _ length: Int) -> Int {
+    if length <= 8 && key.count >= 8 {
+      // The prefix ends the page: the last word has it in its low bytes.
+      let shift = UInt64(truncatingIfNeeded: 64 &- 8 &* length)
+      let last = UInt64(bigEndian: (base + (size &- 8)).loadUnaligned(as: UInt64.self))
+      let prefix = last & (UInt64.max &>> shift)
+      let wanted = UInt64(bigEndian: key.base.loadUnaligned(as: UInt64.self)) &>> shift
+      return wanted == prefix ? 0 : wanted < prefix ? -1 : 1
+    }
+    let order = memcmp(key.base, base + (size &- length), min(key.count, length))
+    return order == 0 && key.count < length ? -1 : Int(order)
+  }
+
+  /// Whether a cell's key of `suffix.count` bytes at `start` is the wanted one, for the lengths
+  /// that two words cover: spares the exact hit a call.
+  @inline(__always)
+  private func isShortMatch(_ start: Int, _ suffix: ByteSlice) -> Bool {
+    let count = suffix.count
+    guard count >= 8 && count <= 16 else { return false }
+    let cell = base + start
+    let tail = count &- 8
+    let first = cell.loadUnaligned(as: UInt64.self) ^ suffix.base.loadUnaligned(as: UInt64.self)
+    let last =
+      cell.loadUnaligned(fromByteOffset: tail, as: UInt64.self)
+      ^ suffix.base.loadUnaligned(fromByteOffset: tail, as: UInt64.self)
+    return first | last == 0
   }
 
   /// Index in `start ..< start + length` of the first head that is not below `head`.
@@ -86,6 +117,14 @@ extension BTreePage {
       }
       let start = slot.offset &+ cellHeaderBytes
       if start &+ slot.keyLength > size { return PageSearch(0, .torn) }
+      if isLeaf {
+        // The value's lines come in while the key is compared.
+        lab_prefetch(base + min(start &+ 64, size &- 1))
+        lab_prefetch(base + min(start &+ 128, size &- 1))
+      }
+      if slot.keyLength == suffix.count && !slot.keyContinues && isShortMatch(start, suffix) {
+        return PageSearch(middle, .exact)
+      }
       var order = Int(memcmp(base + start, suffix.base, min(slot.keyLength, suffix.count)))
       if order == 0 {
         if !slot.keyContinues {
