@@ -87,6 +87,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     if options.isReadOnly { return }
     if mustCheckpoint { try checkpointer.run(trims: false, forced: true) }
     if options.maintenance == .background {
+      try cache.startWarming()
       let maintenance = try BTreeMaintenance(checkpointer)
       self.maintenance = maintenance
     }

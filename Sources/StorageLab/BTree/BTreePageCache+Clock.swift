@@ -42,6 +42,7 @@ extension BTreePageCache {
       if slotCount == slotCapacity { growSlots() }
       index = slotCount
       slotCount += 1
+      warmAhead()
     }
     slots[index] = id
     frame(id).pointee.store(UInt64(index), ordering: .relaxed)

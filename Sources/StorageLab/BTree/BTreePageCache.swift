@@ -38,6 +38,9 @@ final class BTreePageCache: @unchecked Sendable {
   var freeSlots: [Int] = []
   var residentCount = 0
   var hand = 0
+  /// Nil when the engine starts no threads. Asked again once this many frames were used.
+  private var warmer: FrameWarmer?
+  private var nextWarming = Int.max
 
   // Writing pages to the file.
   let writeLock = WaitableLock()
@@ -83,6 +86,7 @@ final class BTreePageCache: @unchecked Sendable {
   }
 
   deinit {
+    warmer?.stop()
     munmap(memory, capacity * pageSize)
     munmap(states, 2 * capacity * MemoryLayout<PageStateWord>.stride)
     slots.deallocate()
@@ -100,6 +104,25 @@ final class BTreePageCache: @unchecked Sendable {
     StorageError(
       .io, "cannot reserve \(bytes) bytes of addresses: \(String(cString: strerror(errno)))",
       remedy: "Lower maximumDatabaseBytes, or raise the limit on address space", errno: errno)
+  }
+
+  /// Lets a thread bring in the memory of frames before they are used.
+  func startWarming() throws(StorageError) {
+    warmer = try FrameWarmer(memory, limit: min(budget, capacity) * pageSize)
+    nextWarming = FrameWarmer.stepBytes / 2 / pageSize
+  }
+
+  /// A frame was used for the first time. REQUIRES: `clockLock`.
+  @inline(__always)
+  func warmAhead() {
+    if slotCount >= nextWarming { askForWarming() }
+  }
+
+  @inline(never)
+  private func askForWarming() {
+    warmer?.warm(upTo: slotCount * pageSize + FrameWarmer.aheadBytes)
+    nextWarming =
+      slotCount < budget ? slotCount + FrameWarmer.stepBytes / pageSize : Int.max
   }
 
   // MARK: Addresses and words
