@@ -158,9 +158,27 @@ final class BTreeBulkBuilder {
     _ level: Int, _ separator: [UInt8], _ child: UInt32
   ) throws(StorageError) {
     let limit = BTreePage.maximumInlineKey(cache.pageSize)
-    var payload = [UInt8](repeating: 0, count: ChainReference.encodedBytes)
     let continues = separator.count > limit
+    var payload = [UInt8](repeating: 0, count: continues ? ChainReference.encodedBytes : 0)
+    func withCell<R>(_ body: (BTreeCell) -> R) -> R {
+      separator.withSlice { key in
+        payload.withSlice { payload in
+          body(
+            BTreeCell(
+              prefix: .empty, suffix: key.prefix(min(limit, key.count)), payload: payload,
+              child: child,
+              flags: continues ? BTreePage.chainFlag | BTreePage.keyContinuesFlag : 0))
+        }
+      }
+    }
+    guard withCell({ fits($0, level) }) else {
+      // The separator moves up and its child begins the next branch.
+      try flush(level, next: separator)
+      levels[level].link = child
+      return
+    }
     if continues {
+      // Only now: a chain that no cell refers to would be lost.
       let reference = try separator.withSlice { (key) throws(StorageError) in
         try makeChain(key.dropFirst(limit), .empty)
       }
@@ -168,24 +186,17 @@ final class BTreeBulkBuilder {
         if let base = buffer.baseAddress { reference.encode(to: base) }
       }
     }
-    let fitted = try separator.withSlice { (key) throws(StorageError) in
-      payload.withSlice { payload in
-        let cell = BTreeCell(
-          prefix: .empty, suffix: key.prefix(min(limit, key.count)),
-          payload: continues ? payload : .empty, child: child,
-          flags: continues ? BTreePage.chainFlag | BTreePage.keyContinuesFlag : 0)
-        if !fits(cell, level) { return false }
-        append(cell, level)
-        return true
-      }
-    }
-    if fitted { return }
-    // The separator moves up and its child begins the next branch.
-    try flush(level, next: separator)
-    levels[level].link = child
+    withCell { append($0, level) }
+  }
+
+  /// Ends the build when the cache is full of pages that the medium does not take.
+  private func checkHealth() throws(StorageError) {
+    guard cache.isChoked.load(ordering: .relaxed), let error = cache.relieve() else { return }
+    throw error
   }
 
   private func emit(_ level: Int) throws(StorageError) -> UInt32 {
+    try checkHealth()
     let id = try writer.space.allocate()
     let page = cache.create(id)
     levels[level].arena.withSlice { slice in
@@ -209,6 +220,7 @@ final class BTreeBulkBuilder {
   private func makeChain(_ key: ByteSlice, _ value: ByteSlice) throws(StorageError)
     -> ChainReference
   {
+    try checkHealth()
     let reference = try writer.writeChain(key, value)
     try cache.forEachPage(of: reference) { (id, created, _) in
       made.append(BTreeSpace.DeadPage(id: id, created: created))

@@ -117,7 +117,8 @@ final class BTreeCheckpointer: @unchecked Sendable {
     space.completeCheckpoint(plan)
     // Old segments that cannot be removed now are released by the next checkpoint.
     try? log?.release(before: next.lsn)
-    if trims { try truncate(plan) } else { try? truncate(plan) }
+    // The checkpoint stands: room that cannot be given back now is given back by the next.
+    try? truncate(plan)
     giveBackRoom(keeping: trims ? 0 : Int(made &- madeBefore))
     events?.record(
       Event(
@@ -210,20 +211,33 @@ final class BTreeCheckpointer: @unchecked Sendable {
   /// written to soon. REQUIRES: the newest superblock is durable, so that whatever counts as
   /// free is free after a crash too.
   private func giveBackRoom(keeping kept: Int) {
-    var canPunch = true
-    for run in space.withdrawSolid(keeping: kept) {
-      if canPunch {
-        do throws(StorageError) {
-          try cache.file.punchHole(
-            offset: cache.fileOffset(UInt32(run.start)),
-            length: Int64(run.length) * Int64(cache.pageSize))
-        } catch {
-          // The pages stay free and take room as before; nothing else depends on it.
-          canPunch = false
-        }
+    for run in space.surplus(keeping: kept) {
+      var start = run.start
+      while start < run.start + run.length {
+        let length = min(BTreeCheckpointer.pagesPunchedAtOnce, run.start + run.length - start)
+        // The pages stay free and take room as before when it fails; nothing depends on it.
+        guard punch((start, length)) else { return }
+        start += length
       }
-      space.putBack(run, isSolid: !canPunch)
     }
+  }
+
+  /// Few enough for writers not to miss them.
+  private static let pagesPunchedAtOnce = 4096
+
+  /// False when the file system would not.
+  private func punch(_ run: BTreeSpace.Run) -> Bool {
+    guard space.withdraw(run) else { return true }
+    do throws(StorageError) {
+      try cache.file.punchHole(
+        offset: cache.fileOffset(UInt32(run.start)),
+        length: Int64(run.length) * Int64(cache.pageSize))
+    } catch {
+      space.putBack(run, isSolid: true)
+      return false
+    }
+    space.putBack(run, isSolid: false)
+    return true
   }
 
   /// Gives the file's free tail back, unless a writer already uses it again.

@@ -6,10 +6,20 @@ extension BTreeEngine {
     fileprivate let maximumValueBytes: Int
     fileprivate var lastKey: [UInt8] = []
     fileprivate var userBytes: UInt64 = 0
+    fileprivate var failure: StorageError?
 
     /// Adds the next entry. Errors: `invalidArgument` when the key is not above the last one,
-    /// or key or value are over the limit; `noSpace`, `io`. After an error the load cannot go on.
+    /// or key or value are over the limit; `noSpace`, `io`. An error ends the load: every later
+    /// call throws it again, and so does `bulkLoad`, whatever its body makes of it.
     public mutating func add(_ key: RawSpan, _ value: RawSpan) throws(StorageError) {
+      if let failure { throw failure }
+      do throws(StorageError) { try append(key, value) } catch {
+        failure = error
+        throw error
+      }
+    }
+
+    private mutating func append(_ key: RawSpan, _ value: RawSpan) throws(StorageError) {
       try EngineLimits.checkKey(key.byteCount)
       try EngineLimits.checkValue(value.byteCount, limit: maximumValueBytes)
       try key.withSlice { (key) throws(StorageError) in
@@ -35,7 +45,8 @@ extension BTreeEngine {
   /// Fills the empty database with what `body` adds, all or nothing: a crash, or an error of
   /// `body`, leaves it empty. Not logged; durable when it returns, whatever the class. Readers
   /// see it empty until then; writers wait. When the checkpoint at the end fails, writes are
-  /// refused until the database was opened again, empty or whole.
+  /// refused until the database was opened again, empty or whole. REQUIRES: `body` calls nothing
+  /// of this engine but reads: it has the writers' turn.
   ///
   /// Complexity: O(data), each page written once. Errors: `invalidArgument` unless the
   /// database is empty; those of `body`; `noSpace`, `io`.
@@ -57,6 +68,7 @@ extension BTreeEngine {
       do throws(StorageError) {
         var loader = BulkLoader(builder: builder, maximumValueBytes: options.maximumValueBytes)
         try body(&loader)
+        if let failure = loader.failure { throw failure }
         let old = try pagesOfEmptyTree()
         let (newRoot, height) = try builder.finish()
         gate.lock.withLock {

@@ -57,11 +57,15 @@ final class BTreeOpening {
     let root = BTreeRoot(id: superblock.root, height: Int(superblock.height))
     let writer = BTreeWriter(
       cache: cache, space: space, root: root, entries: superblock.entries)
-    let (log, lsn) = try openLog(superblock.lsn, writer)
-    let isLogged = options.durability != .none
     let isDamaged = copies.slots.contains {
       if case .failure(.damaged) = $0 { true } else { false }
     }
+    if isDamaged { try checkIsWhole(superblock, cache) }
+    let (log, lsn) = try openLog(superblock.lsn, writer)
+    if isDamaged && log.beginning > superblock.lsn {
+      throw lostSuperblock(superblock, file.path)
+    }
+    let isLogged = options.durability != .none
     return Loaded(
       cache: cache, space: space, root: root, writer: writer,
       log: isLogged && !options.isReadOnly ? log : nil, recovery: log.recovery,
@@ -69,6 +73,40 @@ final class BTreeOpening {
       // Without a log, what was replayed must reach the pages before anything else does; a
       // superblock torn by a crash is replaced at once.
       mustCheckpoint: (!isLogged && log.recovery.records > 0) || isDamaged)
+  }
+
+  /// With one superblock damaged, the intact one may be the older: then pages of its tree may
+  /// have been used again. Each page must be from its time. Complexity: O(pages).
+  private func checkIsWhole(
+    _ superblock: BTreeSuperblock, _ cache: BTreePageCache
+  ) throws(StorageError) {
+    var waiting = [superblock.root]
+    while let id = waiting.popLast() {
+      let page: BTreePage
+      do throws(StorageError) { page = try cache.pin(id) } catch {
+        if error.code == .corruption { throw lostSuperblock(superblock, cache.file.path) }
+        throw error
+      }
+      defer { cache.unpin(id) }
+      if page.epoch > superblock.epoch { throw lostSuperblock(superblock, cache.file.path) }
+      for index in 0..<page.count where page.mayHaveChains {
+        let cell = BTreeCell(page, index)
+        guard cell.flags & BTreePage.chainFlag != 0 else { continue }
+        var isNewer = false
+        try cache.forEachPage(of: ChainReference(cell.payload)) { (_, created, _) in
+          isNewer = isNewer || created > superblock.epoch
+        }
+        if isNewer { throw lostSuperblock(superblock, cache.file.path) }
+      }
+      guard page.isBranch else { continue }
+      for index in 0...page.count { waiting.append(page.child(index)) }
+    }
+  }
+
+  private func lostSuperblock(_ intact: BTreeSuperblock, _ path: String) -> StorageError {
+    .corruption(
+      "the newer superblock is damaged, and the tree of the older one is not whole any more",
+      path: path, offset: Int64(1 - intact.slot) * Int64(intact.pageSize))
   }
 
   /// Makes an empty tree, complete before it gets its name.

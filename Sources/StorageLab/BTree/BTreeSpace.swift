@@ -39,9 +39,10 @@ final class BTreeSpace: @unchecked Sendable {
   private let lock = WaitableLock()
   private let cache: BTreePageCache
   private var map: BTreeFreeMap
-  /// Free pages known to take room on the medium: given back since opening, and not punched
-  /// out since.
-  private var solid = BTreeFreeMap()
+  /// Free pages that may take room on the medium: all but those punched out since opening.
+  private var solid: BTreeFreeMap
+  /// Free pages that are in no map while their room is given back.
+  private var withdrawn = 0
   /// Pages of the file that mean something, superblocks included.
   private var pages: Int
   /// Epoch that pages made now belong to. Written under the lock.
@@ -59,6 +60,7 @@ final class BTreeSpace: @unchecked Sendable {
   ) {
     self.cache = cache
     self.map = map
+    solid = map
     self.pages = pages
     self.listPages = listPages
     epochCell = Atomic(durable.epoch + 1)
@@ -138,7 +140,12 @@ final class BTreeSpace: @unchecked Sendable {
       map.remove(id)
       return UInt32(id)
     }
-    if let id = map.takeFirst() { return UInt32(id) }
+    // At the end of the reserved range, pages whose room is given back just now are waited for.
+    while map.count == 0 && withdrawn > 0 && pages >= cache.capacity { lock.wait() }
+    if let id = map.takeFirst() {
+      solid.remove(id)
+      return UInt32(id)
+    }
     guard pages < cache.capacity else {
       throw StorageError(
         .noSpace, "the database fills the reserved \(cache.capacity * cache.pageSize) bytes",
@@ -270,30 +277,47 @@ final class BTreeSpace: @unchecked Sendable {
 
   typealias Run = (start: Int, length: Int)
 
-  /// Takes the longest runs of free pages that take room on the medium out of the accounts, so
-  /// that nobody writes to them while their room is given back, until `kept` such pages, or an
-  /// eighth of the pages in use, are left: to punch out single pages costs more than it frees.
-  /// REQUIRES: no checkpoint begins before they are `putBack`: it would take them for lost.
-  func withdrawSolid(keeping kept: Int) -> [Run] {
+  /// Runs of free pages whose room may go back to the file system, the longest first, so many
+  /// that `kept` such pages, or an eighth of the pages in use, are left: to punch out single
+  /// pages costs more than it frees.
+  func surplus(keeping kept: Int) -> [Run] {
     lock.withLock {
-      let limit = max(kept, (pages - map.count) / 8)
-      if solid.count <= limit { return [] }
-      var taken: [Run] = []
+      var rest = solid.count - max(kept, (pages - map.count) / 8)
+      if rest <= 0 { return [] }
+      var runs: [Run] = []
       for run in solid.runs().sorted(by: { $0.length > $1.length }) {
-        if solid.count <= limit { break }
-        solid.remove(run)
-        map.remove(run)
-        taken.append(run)
+        // The upper part of the last one: low pages are used first.
+        let length = min(run.length, rest)
+        runs.append((run.start + run.length - length, length))
+        rest -= length
+        if rest == 0 { break }
       }
-      return taken
+      return runs
     }
   }
 
-  /// Ends `withdrawSolid` for a run.
+  /// Takes a run out of the accounts, so that nobody writes to its pages while their room is
+  /// given back; false when one of them is in use by now. End it with `putBack`. REQUIRES: no
+  /// checkpoint begins before that: it would take the pages for lost.
+  func withdraw(_ run: Run) -> Bool {
+    lock.withLock {
+      for page in run.start..<(run.start + run.length) where !solid.contains(page) {
+        return false
+      }
+      solid.remove(run)
+      map.remove(run)
+      withdrawn += run.length
+      return true
+    }
+  }
+
+  /// Ends a `withdraw`.
   func putBack(_ run: Run, isSolid: Bool) {
     lock.withLock {
       map.insert(run)
       if isSolid { solid.insert(run) }
+      withdrawn -= run.length
+      lock.wakeAll()
     }
   }
 

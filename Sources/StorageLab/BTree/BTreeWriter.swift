@@ -2,7 +2,7 @@ import Glibc
 import Synchronization
 
 /// The one writer of the newest tree. REQUIRES: one caller at a time, and no freeze meanwhile
-/// (the engine's `applyLock`), except for `prepare`, which only reads.
+/// (`BTreeGate.lock`), except for `prepare`, which only reads.
 ///
 /// Every change of the tree is a sequence of edits of single pages, ordered so that readers
 /// between two of them find every key: first the page that gains keys, then the parent that

@@ -126,17 +126,19 @@ final class AnswerSheet {
   }
 }
 
-/// The entries of a scan in a few words: their number and a sum over the ends of each key and
-/// value, so that a missing, foreign, stale or doubled entry shows. Reading it costs what any
+/// The entries of a scan in two words: their number and a digest of the ends of each key and
+/// value in order, so that a missing, foreign, stale, doubled or misplaced entry shows. Reading it costs what any
 /// use of an entry costs: a look at its key and its value.
 struct ScanFingerprint: Equatable {
   private(set) var entries = 0
-  private var sum: UInt64 = 0
+  private var digest: UInt64 = 0
 
   @inline(__always)
   mutating func add(_ key: ByteSlice, _ value: ByteSlice) {
     entries &+= 1
-    sum &+= ScanFingerprint.mix(key) &+ 3 &* ScanFingerprint.mix(value)
+    digest =
+      digest &* 0x2545_f491_4f6c_dd1d
+      &+ (ScanFingerprint.mix(key) &* 3 ^ ScanFingerprint.mix(value))
   }
 
   @inline(__always)

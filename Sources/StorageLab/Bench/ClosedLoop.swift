@@ -63,10 +63,11 @@ struct ClosedLoop: LoadLoop {
       let making = clock.nanoseconds
       let makingProcessor = ProcessUsage.threadSeconds()
       try executor.checkAnswers()
-      guard arena.fill(&stream) else { return result }
+      let hasMore = arena.fill(&stream)
       result.makingProcessorSeconds += ProcessUsage.threadSeconds() - makingProcessor
       let start = clock.nanoseconds
       result.makingNanoseconds &+= start &- making
+      if !hasMore { return result }
       // One clock reading per request: the end of one is the start of the next.
       var last = start
       let slots = arena.slots

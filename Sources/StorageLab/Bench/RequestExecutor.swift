@@ -215,7 +215,7 @@ final class RequestExecutor {
   }
 
   private func scanEverything() throws(StorageError) {
-    guard let sheet else { return try checkEverything() }
+    guard let sheet, source.isSortedByKey else { return try checkEverything() }
     let cursor = try engine.cursor(.all)
     defer { cursor.close() }
     try cursor.seekToFirst()

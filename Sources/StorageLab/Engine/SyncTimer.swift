@@ -61,17 +61,22 @@ final class SyncTimer: @unchecked Sendable {
   /// stops the next.
   func noteCommit() {
     isDirty.store(true, ordering: .releasing)
-    guard thread == nil, clock.nanoseconds &- lastSync >= period else { return }
-    lastSync = clock.nanoseconds
-    sync()
+    guard thread == nil else { return }
+    let isDue = lock.withLock {
+      let now = clock.nanoseconds
+      guard now &- lastSync >= period else { return false }
+      lastSync = now
+      return true
+    }
+    if isDue { sync() }
   }
 
-  /// Errors: `writesRefused` once a sync failed: nobody knows what of the log is on the medium.
+  /// Errors: `writesRefused` once a sync failed: nobody knows what is on the medium.
   func checkHealth() throws(StorageError) {
     guard let failure = lock.withLock({ failure }) else { return }
     throw StorageError(
-      .writesRefused, "an earlier sync of the log failed: \(failure.message)",
-      remedy: "Call sync() or checkpoint(), which copy the log back, or reopen the database",
+      .writesRefused, "an earlier sync failed: \(failure.message)",
+      remedy: "Reopen the database; an engine with a log also recovers by sync() or checkpoint()",
       path: failure.path, errno: failure.errno)
   }
 

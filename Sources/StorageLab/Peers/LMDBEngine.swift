@@ -21,6 +21,8 @@
   ///
   /// LMDB works on the real file system only and caches in the operating system's page cache:
   /// `cacheBytes` does not bound it, and its I/O is not counted. Keys have at most 511 bytes.
+  /// A snapshot or cursor that outlives `close` keeps the environment, and so the directory's
+  /// lock, until it goes: LMDB may not be opened twice in a process.
   public final class LMDBEngine: StorageEngine {
     public static let engineName = "lmdb"
     static let formatVersion: UInt32 = 1
@@ -230,8 +232,9 @@
       if options.isReadOnly { return }
       try environment.enter()
       defer { environment.leave() }
+      // A timed sync that failed stays failed: the system may have dropped what it could not
+      // write, and there is no log to write it from again.
       try environment.check(mdb_env_sync(environment.handle, 1))
-      syncTimer?.clearFailure()
     }
 
     /// There is no log; a checkpoint is a sync.

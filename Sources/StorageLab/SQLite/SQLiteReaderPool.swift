@@ -84,7 +84,10 @@ final class SQLiteReaderPool: @unchecked Sendable {
 
   private func use(_ connection: SQLiteConnection) throws(StorageError) {
     do throws(StorageError) {
-      try connection.setCacheShare(cacheShare)
+      // Statistics look at busy connections too.
+      try connection.lock.withLock { () throws(StorageError) in
+        try connection.setCacheShare(cacheShare)
+      }
     } catch {
       giveBack(connection)
       throw error

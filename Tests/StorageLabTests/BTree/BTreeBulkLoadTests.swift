@@ -79,6 +79,63 @@ import Testing
     try engine.close()
   }
 
+  /// Separators so long that they need overflow chains, and enough of them to fill branches.
+  @Test func longSeparatorsLoseNoPage() throws {
+    let fileSystem = MemoryFileSystem()
+    let engine = try open(fileSystem)
+    try engine.bulkLoad { (loader) throws(StorageError) in
+      for number in 0..<6_000 {
+        let digits = Array("\(100_000 + number)".utf8)
+        try loader.add([UInt8](repeating: 7, count: 600) + digits, digits)
+      }
+    }
+    #expect(try engine.verify().problems == [])
+    try engine.compact()
+    #expect(try engine.verify().problems == [])
+    try engine.close()
+  }
+
+  /// An error that the body swallows still ends the load.
+  @Test func anErrorCannotBePassedOver() throws {
+    let fileSystem = MemoryFileSystem()
+    let engine = try open(fileSystem)
+    let code = throwing {
+      try engine.bulkLoad { (loader) throws(StorageError) in
+        try loader.add([2], [1])
+        try? loader.add([1], [1])
+        try? loader.add([3], [1])
+      }
+    }
+    #expect(code == .invalidArgument)
+    #expect(try engine.statistics().entries == 0)
+    #expect(try engine.verify().problems == [])
+    try engine.close()
+  }
+
+  @Test func aFullDeviceEndsTheLoadWithinTheCacheAndLeavesTheDatabaseUsable() throws {
+    let fileSystem = MemoryFileSystem()
+    let engine = try open(fileSystem)
+    fileSystem.capacity = fileSystem.usedBytes + (2 << 20)
+    var added = 0
+    let code = throwing {
+      try engine.bulkLoad { (loader) throws(StorageError) in
+        for number in 0..<100_000 {
+          try loader.add(Array("\(100_000 + number)".utf8), [UInt8](repeating: 1, count: 200))
+          added += 1
+        }
+      }
+    }
+    #expect(code == .noSpace)
+    #expect(added < 50_000, "the cache of 1 MiB and 2 MiB of medium hold no more")
+    #expect(try engine.statistics().entries == 0)
+    fileSystem.capacity = nil
+    try engine.put([1], [1])
+    #expect(try engine.get([1]) == [1])
+    try engine.checkpoint()
+    #expect(try engine.verify().problems == [])
+    try engine.close()
+  }
+
   /// Without power at each I/O call: empty or whole.
   @Test func isAllOrNothingAtEveryCall() throws {
     let fileSystem = MemoryFileSystem()

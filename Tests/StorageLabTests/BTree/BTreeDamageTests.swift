@@ -102,6 +102,56 @@ import Testing
     }
   }
 
+  /// The newer copy: the older one's tree is right, or its loss is said; never a mixture.
+  @Test func aDamagedNewestSuperblockNeverBringsBackAMixture() throws {
+    var refused = 0
+    for writesBetween in [0, 1, 40, 400] {
+      let fileSystem = MemoryFileSystem()
+      var options = EngineOptions(path: "/database", fileSystem: fileSystem)
+      options.durability = .process
+      options.maintenance = .inline
+      var tuning = smallTuning()
+      // Long log segments: the older superblock's part of the log is still there.
+      tuning.checkpointLogBytes = 8 << 20
+      let engine = try BTreeEngine.open(options, tuning)
+      var random = SeededRandom(seed: 4)
+      var model: [[UInt8]: [UInt8]] = [:]
+      func write(_ count: Int) throws {
+        for _ in 0..<count {
+          let key = randomKey(&random, space: 800)
+          let value = randomValue(&random)
+          try engine.put(key, value)
+          model[key] = value
+        }
+      }
+      try write(600)
+      try engine.checkpoint()
+      try write(300)
+      try engine.checkpoint()
+      // After the checkpoint its predecessor's pages are free to be used again.
+      try write(writesBetween)
+      let crashed = fileSystem.afterCrash(.keepEverything)
+      let expected = model
+      try engine.close()
+      options.fileSystem = crashed
+      let pages = joinPath("/database", BTreeEngine.pagesName)
+      let newest = try BTreeSuperblock.load(crashed.open(pages, .read))
+      let file = try crashed.open(pages, .readWrite)
+      try file.write([0xee], at: Int64(newest.slot) * 4096 + 40)
+      file.close()
+      do throws(StorageError) {
+        let again = try BTreeEngine.open(options, tuning)
+        for (key, value) in expected { #expect(try again.get(key) == value) }
+        #expect(try again.verify().isSound)
+        try again.close()
+      } catch {
+        #expect(error.code == .corruption)
+        refused += 1
+      }
+    }
+    #expect(refused > 0, "the test reached the case that it is for")
+  }
+
   @Test func readOnlyReplaysAndChangesNothing() throws {
     let directory = BTreeTestDirectory()
     let engine = try BTreeEngine.open(directory.options(), smallTuning(logBytes: 1 << 24))

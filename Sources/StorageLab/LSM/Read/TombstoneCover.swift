@@ -26,7 +26,7 @@ final class TombstoneCover {
   private let sequence: UInt64
 
   /// Nil when the view has none. `memtableTombstones` are in the order of the view's memtables.
-  /// REQUIRES: taken before `sequence` was read, so that all of the memtables' tombstones up to it
+  /// REQUIRES: taken after `sequence` was read, so that all of the memtables' tombstones up to it
   /// are here.
   init?(_ memtableTombstones: [MemtableTombstones?], _ view: ReadView, sequence: UInt64) {
     self.sequence = sequence
