@@ -9,8 +9,9 @@ import Synchronization
 /// word was taken: the writer bumps the version of every page it edits, replaces or unlinks,
 /// so the child was then part of the newest tree. What was read from the leaf holds when the
 /// leaf's word is unchanged afterwards, and no batch was under way that takes more than one
-/// step with a key (`BTreeRoot.steps`): those are waited for in the snapshot's way. Bytes may change while they are read; `search` and
-/// the checked accessors stay inside the page whatever they see.
+/// step with a key (`BTreeRoot.steps`): those are waited for in the snapshot's way. Bytes may
+/// change while they are read; `search` and the checked accessors stay inside the page whatever
+/// they see.
 struct BTreeReader {
   enum Result {
     case found, absent

@@ -127,8 +127,8 @@ final class AnswerSheet {
 }
 
 /// The entries of a scan in two words: their number and a digest of the ends of each key and
-/// value in order, so that a missing, foreign, stale, doubled or misplaced entry shows. Reading it costs what any
-/// use of an entry costs: a look at its key and its value.
+/// value in order, so that a missing, foreign, stale, doubled or misplaced entry shows. Making it
+/// costs what any use of an entry costs: a look at its key and its value.
 struct ScanFingerprint: Equatable {
   private(set) var entries = 0
   private var digest: UInt64 = 0

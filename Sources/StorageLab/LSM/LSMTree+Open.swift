@@ -136,7 +136,7 @@ extension LSMTree {
       // Read-only, memtables pile up: nothing may be written.
       if !options.isReadOnly && !isEmpty { try flushOldest() }
     }
-    try apply(write)
+    _ = try apply(write)
     replayedEnd = end
     visible.store(lastSequence, ordering: .releasing)
   }

@@ -30,8 +30,6 @@ final class LSMTree: @unchecked Sendable {
   /// The memtable that takes writes; the same as `state.memtables[0]`.
   var active: Memtable
   var lastSequence: UInt64 = 0
-  /// Set when the log holds records of a write that failed: no more writes then.
-  var logFailure: StorageError?
   /// Nanoseconds of delay that throttled writes have earned and not yet slept.
   var throttleDebt: UInt64 = 0
   /// Where the log will go on; while it is replayed and without one.
@@ -199,48 +197,29 @@ final class LSMTree: @unchecked Sendable {
   @inline(__always)
   func commit(_ group: UnsafeBufferPointer<PendingWrite>) throws(StorageError) {
     try checkOpen()
-    if let logFailure { throw logFailure }
     try makeRoom(for: group)
     if let log {
-      let start = log.end
-      do throws(StorageError) {
-        var end = start
-        for write in group { end = try log.append(write) }
-        try log.commit(end)
-      } catch {
-        takeBack(log, to: start)
-        throw error
-      }
+      // What a failure leaves of the group, the log takes back.
+      var end = log.end
+      for write in group { end = try log.append(write) }
+      try log.commit(end)
     }
     var bytes: UInt64 = 0
-    for write in group {
-      try apply(write)
-      try write.forEachOperation { (operation) in
-        bytes &+= UInt64(operation.key.count &+ operation.value.count)
-      }
-    }
+    for write in group { bytes &+= try apply(write) }
     userBytes.wrappingAdd(bytes, ordering: .relaxed)
     visible.store(lastSequence, ordering: .releasing)
   }
 
-  /// Removes the records of a group that failed, so that a replay does not find them. If that
-  /// fails too, nothing may be logged behind them.
-  private func takeBack(_ log: WriteAheadLog, to start: LSN) {
-    if log.end == start { return }
-    do throws(StorageError) { try log.rewind(to: start) } catch {
-      logFailure = StorageError(
-        .writesRefused, "a failed write could not be taken out of the log (\(error.message))",
-        remedy: "Close the database and open it again", path: error.path)
-    }
-  }
-
   let userBytes = Atomic<UInt64>(0)
 
-  /// Puts a write's operations into the active memtable under the next sequences.
+  /// Puts a write's operations into the active memtable under the next sequences. Returns the
+  /// bytes of their keys and values.
   @inline(__always)
-  func apply(_ write: PendingWrite) throws(StorageError) {
+  func apply(_ write: PendingWrite) throws(StorageError) -> UInt64 {
+    var bytes = 0
     try write.forEachOperation { (operation) throws(StorageError) in
       lastSequence &+= 1
+      bytes &+= operation.key.count &+ operation.value.count
       switch operation.tag {
       case .put:
         active.insert(operation.key, operation.value, EntryTag.make(lastSequence, .put))
@@ -253,6 +232,7 @@ final class LSMTree: @unchecked Sendable {
         }
       }
     }
+    return UInt64(bytes)
   }
 
   /// Bytes that a write may take in the memtable's arena, at most.

@@ -53,17 +53,7 @@ import Testing
     var model: [[UInt8]: [UInt8]] = [:]
     var kept: [(snapshot: any Snapshot, cursor: any Cursor, model: [[UInt8]: [UInt8]])] = []
     for round in 0..<40 {
-      for _ in 0..<150 {
-        let key = randomKey(&random, space: 1500)
-        if random.chance(0.4) {
-          try engine.delete(key)
-          model[key] = nil
-        } else {
-          let value = randomValue(&random)
-          try engine.put(key, value)
-          model[key] = value
-        }
-      }
+      try changeAtRandom(engine, &model, &random, count: 150, space: 1500, deletes: 0.4)
       let snapshot = try engine.snapshot()
       let cursor = try snapshot.cursor()
       try cursor.seekToFirst()

@@ -21,17 +21,7 @@ import Testing
   private static func change(
     _ engine: BTreeEngine, _ model: inout [[UInt8]: [UInt8]], _ random: inout SeededRandom
   ) throws {
-    for _ in 0..<800 {
-      let key = randomKey(&random, space: 2000)
-      if random.chance(0.2) {
-        try engine.delete(key)
-        model[key] = nil
-      } else {
-        let value = randomValue(&random)
-        try engine.put(key, value)
-        model[key] = value
-      }
-    }
+    try changeAtRandom(engine, &model, &random, count: 800, space: 2000, deletes: 0.2)
   }
 
   private static func bytes(_ fileSystem: MemoryFileSystem) throws -> [UInt8] {

@@ -42,6 +42,24 @@ func smallTuning(pageSize: Int = 4096, logBytes: Int = 1 << 18) -> BTreeTuning {
   return tuning
 }
 
+/// Puts or, with probability `deletes`, deletes random keys, in the engine and in the model.
+func changeAtRandom(
+  _ engine: BTreeEngine, _ model: inout [[UInt8]: [UInt8]], _ random: inout SeededRandom,
+  count: Int, space: Int, deletes: Double
+) throws {
+  for _ in 0..<count {
+    let key = randomKey(&random, space: space)
+    if random.chance(deletes) {
+      try engine.delete(key)
+      model[key] = nil
+    } else {
+      let value = randomValue(&random)
+      try engine.put(key, value)
+      model[key] = value
+    }
+  }
+}
+
 /// Keys of many shapes: short, long, shared starts, beyond what a page holds.
 func randomKey(_ random: inout SeededRandom, space: Int) -> [UInt8] {
   let number = random.below(space)

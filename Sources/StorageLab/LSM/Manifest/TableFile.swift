@@ -35,8 +35,8 @@ final class TableStore: Sendable {
 }
 
 /// One table of the tree, shared by the versions that hold it. Opened when first needed; from
-/// then on index and filter stay in memory, its file as long as `TableHandles` lets it. When the last version lets go of a table that
-/// a newer one dropped, its file may be removed.
+/// then on index and filter stay in memory, its file open as long as `TableHandles` lets it. When
+/// the last version lets go of a table that a newer one dropped, its file may be removed.
 final class TableFile: @unchecked Sendable {
   let metadata: TableMetadata
   private let store: TableStore

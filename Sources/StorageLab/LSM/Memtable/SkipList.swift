@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// A link is one 64-bit word, `offset / 8 << 32 | head`: the successor and four bytes of its key,
 /// those behind a prefix that the keys are expected to share. Most comparisons read the link
-/// alone, so a search touches only the nodes that it steps onto. The writer fills a node before it publishes the links to it,
-/// bottom up, with release stores; readers load with acquire.
+/// alone, so a search touches only the nodes that it steps onto. The writer fills a node before it
+/// publishes the links to it, bottom up, with release stores; readers load with acquire.
 ///
 /// Node, at `base`, eight-byte aligned; links lie below it, level i at `base - 8 (i + 1)`:
 ///
