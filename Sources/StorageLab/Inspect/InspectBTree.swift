@@ -142,34 +142,6 @@ public enum InspectBTree {
     }
     if page.count > limit { dump.heading("… and \(page.count - limit) more cells", depth: 1) }
   }
-
-  /// Walks the last checkpoint's tree: height, pages and fill by level, overflow pages, the
-  /// free list, and, when the tree is small, its shape. Complexity: O(pages).
-  public static func summary(
-    _ path: String, _ fileSystem: any FileSystem, limit: Int = 64
-  ) throws(StorageError) -> AnnotatedDump {
-    let pages = try PageFile(path, fileSystem)
-    let block = pages.superblock
-    var dump = AnnotatedDump(title: "B-tree \(path)")
-    dump.heading(
-      "\(block.entries) entries, height \(block.height), \(block.pageCount) pages of "
-        + "\(block.pageSize) bytes, epoch \(block.epoch), checkpoint \(block.sequence)")
-    var walk = TreeWalk(pages, limit: limit)
-    try walk.visit(block.root, level: Int(block.height) - 1, depth: 1)
-    for level in stride(from: Int(block.height) - 1, through: 0, by: -1) {
-      let found = walk.levels[level]
-      dump.heading(found.text(level: level, pageSize: Int(block.pageSize)), depth: 1)
-    }
-    dump.heading("overflow: \(walk.overflowPages) pages", depth: 1)
-    dump.heading(
-      "free: \(block.freePages) pages, listed on \(block.freeListPages) pages", depth: 1)
-    if walk.shape.count <= limit {
-      dump.heading("shape")
-      for line in walk.shape { dump.heading(line.text, depth: line.depth) }
-    }
-    for problem in walk.problems { dump.problem(problem.offset, problem.text) }
-    return dump
-  }
 }
 
 /// A page file opened for looking.
@@ -204,6 +176,8 @@ final class PageFile {
     return (page, page.check(id))
   }
 
+  func offset(_ id: UInt32) -> Int64 { Int64(id) * Int64(superblock.pageSize) }
+
   /// Lets go of the page loaded last.
   func release() { buffers.popLast()?.deallocate() }
 }
@@ -211,77 +185,5 @@ final class PageFile {
 extension BTreePage {
   fileprivate func bytes(_ offset: Int, _ count: Int) -> [UInt8] {
     ByteSlice(base: base + offset, count: count).array
-  }
-}
-
-/// Figures of a walk over a whole tree.
-private struct TreeWalk {
-  struct Level {
-    var pages = 0
-    var cells = 0
-    var used = 0
-    /// Pages by tenth of fill.
-    var fill = [Int](repeating: 0, count: 10)
-
-    func text(level: Int, pageSize: Int) -> String {
-      let room = max(1, pages * (pageSize - BTreePage.headerBytes))
-      let name = level == 0 ? "leaves" : "level \(level)"
-      let tenths = fill.enumerated().filter { $0.element > 0 }
-        .map { "\($0.offset * 10)%:\($0.element)" }.joined(separator: " ")
-      return "\(name): \(pages) pages, \(cells) cells, \(used * 100 / room) % full (\(tenths))"
-    }
-  }
-
-  let pages: PageFile
-  let limit: Int
-  var levels: [Level]
-  var overflowPages = 0
-  var shape: [(depth: Int, text: String)] = []
-  var problems: [(offset: Int64, text: String)] = []
-  private var visited = Set<UInt32>()
-
-  init(_ pages: PageFile, limit: Int) {
-    self.pages = pages
-    self.limit = limit
-    levels = [Level](repeating: Level(), count: Int(pages.superblock.height))
-  }
-
-  mutating func visit(_ id: UInt32, level: Int, depth: Int) throws(StorageError) {
-    let offset = Int64(id) * Int64(pages.superblock.pageSize)
-    let (page, problem) = try pages.load(id)
-    defer { pages.release() }
-    if let problem { return problems.append((offset, problem)) }
-    guard visited.insert(id).inserted else {
-      return problems.append((offset, "page \(id) is reached twice"))
-    }
-    guard page.level == level, page.isLeaf || page.isBranch else {
-      return problems.append((offset, "page \(id) should be a page of level \(level)"))
-    }
-    let room = page.size - BTreePage.headerBytes
-    levels[level].pages += 1
-    levels[level].cells += page.count
-    levels[level].used += page.used
-    levels[level].fill[min(9, page.used * 10 / room)] += 1
-    if shape.count <= limit {
-      shape.append(
-        (
-          depth,
-          "\(page.isLeaf ? "leaf" : "branch") \(id): \(page.count) cells, "
-            + "\(page.used * 100 / room) % full, epoch \(page.epoch)"
-        ))
-    }
-    if page.mayHaveChains { countChains(page) }
-    guard page.isBranch else { return }
-    for index in 0...page.count {
-      try visit(page.child(index), level: level - 1, depth: depth + 1)
-    }
-  }
-
-  private mutating func countChains(_ page: BTreePage) {
-    let capacity = BTreePage.payloadCapacity(page.size)
-    for index in 0..<page.count where page.slot(index).hasChain {
-      let length = Int(ChainReference(page.payload(page.slot(index))).length)
-      overflowPages += (length + capacity - 1) / capacity
-    }
   }
 }

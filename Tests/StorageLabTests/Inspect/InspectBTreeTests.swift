@@ -43,21 +43,6 @@ import Testing
     #expect(fileSystem.callCount == calls, "nothing is written")
   }
 
-  @Test func theSummaryCountsWhatTheTreeHolds() throws {
-    let fileSystem = try database()
-    let text = try InspectBTree.summary(file, fileSystem).text
-    #expect(text.contains("601 entries, height 2"))
-    let leaves = try number(after: "leaves: ", in: text)
-    #expect(try number(after: "leaves: \(leaves) pages, ", in: text) == 601)
-    #expect(try number(after: "level 1: 1 pages, ", in: text) == leaves - 1)
-    #expect(text.contains("overflow: 3 pages"), "10,000 bytes on pages of 4096")
-    #expect(text.contains("shape"))
-    // A tree with more pages than the limit is summed up, not drawn.
-    let short = try InspectBTree.summary(file, fileSystem, limit: 3).text
-    #expect(!short.contains("shape"))
-    #expect(short.contains("leaves: \(leaves) pages"))
-  }
-
   @Test func pagesAreReadCellByCell() throws {
     let fileSystem = try database()
     let root = try root(fileSystem)
@@ -91,8 +76,9 @@ import Testing
     try handle.write([0xee], at: Int64(first) * 4096 + 2000)
     let page = try InspectBTree.page(first, of: file, fileSystem)
     #expect(page.lines.contains { $0.isProblem && $0.offset == Int64(first) * 4096 })
-    let summary = try InspectBTree.summary(file, fileSystem)
-    #expect(summary.lines.contains { $0.isProblem && $0.offset == Int64(first) * 4096 })
+    let anatomy = try BTreeAnatomy(of: file, fileSystem)
+    #expect(anatomy.problems.map(\.offset) == [Int64(first) * 4096])
+    #expect(anatomy.describe().hasProblems)
     #expect(try !InspectBTree.page(root, of: file, fileSystem).hasProblems)
     // One superblock of two: the other still leads to the tree.
     try handle.write([0xee], at: 40)
@@ -105,9 +91,9 @@ import Testing
       #expect(
         throwing { _ = try InspectBTree.page(page, of: file, fileSystem) } == .invalidArgument)
     }
-    #expect(throwing { _ = try InspectBTree.summary("/none", fileSystem) } == .notFound)
+    #expect(throwing { _ = try BTreeAnatomy(of: "/none", fileSystem) } == .notFound)
     let empty = try fileSystem.open("/empty", .create)
-    #expect(throwing { _ = try InspectBTree.summary("/empty", fileSystem) } == .corruption)
+    #expect(throwing { _ = try BTreeAnatomy(of: "/empty", fileSystem) } == .corruption)
     empty.close()
   }
 
@@ -126,7 +112,7 @@ import Testing
       let handle = try fileSystem.open("/bad", .truncate)
       try handle.write(bad, at: 0)
       _ = try? InspectBTree.superblocks("/bad", fileSystem)
-      _ = try? InspectBTree.summary("/bad", fileSystem)
+      _ = try? BTreeAnatomy(of: "/bad", fileSystem).describe().text
       for page in 0..<8 { _ = try? InspectBTree.page(page, of: "/bad", fileSystem) }
     }
   }
