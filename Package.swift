@@ -42,10 +42,11 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swiftSettings),
+    .target(name: "CTestProbes", path: "Tests/CTestProbes"),
     .testTarget(
       name: "StorageLabTests",
       dependencies: [
-        "StorageLab", "CLabShims",
+        "StorageLab", "CLabShims", "CTestProbes",
         .product(name: "Subprocess", package: "swift-subprocess"),
       ],
       resources: [.copy("Scripts"), .copy("Fixtures")],

@@ -27,6 +27,9 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
   let cache: BTreePageCache
   let space: BTreeSpace
   let root: BTreeRoot
+  /// Made once: a reader made for each get would retain cache and root, two writes each to
+  /// lines that all readers share.
+  private let reader: BTreeReader
   let writer: BTreeWriter
   /// Nil with durability `none` and read-only.
   let log: WriteAheadLog?
@@ -71,6 +74,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     cache = state.cache
     space = state.space
     root = state.root
+    reader = BTreeReader(cache: state.cache, root: state.root)
     writer = state.writer
     gate = BTreeGate(appliedLSN: state.lsn)
     log = state.log
@@ -103,7 +107,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     accesses.add(root.height)
     return try key.withSlice { (key) throws(StorageError) in
       if tuning.readsOptimistically {
-        switch try BTreeReader(cache: cache, root: root).read(key, body) {
+        switch try reader.read(key, body) {
         case .found: return true
         case .absent: return false
         case .needsSnapshot: break
