@@ -3,7 +3,8 @@
 #   make bench    run the main benchmark; prints where its report lies
 #   make test     everything CI checks: format, warnings, links, all tests
 #
-#   make bench-peers   the B-tree beside LMDB (installs liblmdb-dev)
+#   make bench-peers   the B-tree beside LMDB, the LSM tree beside RocksDB and LevelDB (installs
+#                      their libraries); also bench-btree-peers and bench-lsm-peers alone
 #   make test-peers    the tests of the peers
 #   make sanitize      tests under AddressSanitizer and ThreadSanitizer; builds anew for each
 
@@ -12,13 +13,14 @@ SWIFT ?= swift
 TEST_FLAGS := -c release --scratch-path .build-test \
   -Xswiftc -enable-testing -Xswiftc -assert-config -Xswiftc Debug
 
-PEERS := --traits LMDB
-PEER_HEADERS := lmdb.h:liblmdb-dev
+PEERS := --traits LMDB,RocksDB,LevelDB
+PEER_HEADERS := lmdb.h:liblmdb-dev rocksdb/c.h:librocksdb-dev leveldb/c.h:libleveldb-dev
 
 # What runs several threads, for the sanitizers; `make sanitize TESTS=.` runs all.
 TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTree|LSM|OpenTableTests|RangeGapTests|RateLimiterTests|SQLite|ReadBodyTests
 
-.PHONY: bench test bench-peers test-peers sanitize build lint format dependencies clean
+.PHONY: bench test bench-peers build-peers bench-btree-peers bench-lsm-peers \
+  bench-lsm-overload test-peers sanitize build lint format dependencies clean
 
 bench: build
 	.build/release/labctl bench $(ARGS)
@@ -31,21 +33,39 @@ test: dependencies lint
 	$(SWIFT) test --skip-build $(TEST_FLAGS)
 
 # A million records of 16 + 100 bytes: fills, then reads and changes of one database, then
-# what two threads read and four make durable.
-PEER_BENCH = .build-peers/release/labctl bench run --engines btree,lmdb --keys random \
-  --records 1000000 --operations 1000000 --rounds 5 --cache 512MiB $(ARGS)
+# what two threads do and four make durable.
+PEER_BENCH = .build-peers/release/labctl bench run --keys random --records 1000000 \
+  --operations 1000000 --rounds 5
+BTREE_BENCH = $(PEER_BENCH) --engines btree,lmdb --cache 512MiB $(ARGS)
+LSM_BENCH = $(PEER_BENCH) --engines lsm,rocksdb,leveldb --cache 64MiB $(ARGS)
 
-bench-peers:
+bench-peers: bench-btree-peers bench-lsm-peers
+
+build-peers:
 	@Scripts/install-dependencies $(PEER_HEADERS)
 	$(SWIFT) build -c release --product labctl --scratch-path .build-peers $(PEERS)
-	$(PEER_BENCH) fillseq fillrandom fillrandombatch readrandom readmissing fullscan \
+
+bench-btree-peers: build-peers
+	$(BTREE_BENCH) fillseq fillrandom fillrandombatch readrandom readmissing fullscan \
 	  seekrandom10 readwhilewriting overwrite deleterandom fillsync
-	$(PEER_BENCH) --threads 2 readrandom
-	$(PEER_BENCH) --threads 4 fillsync
+	$(BTREE_BENCH) --threads 2 readrandom
+	$(BTREE_BENCH) --threads 4 fillsync
+
+# The cache and each write buffer are smaller than the data. With two threads the reads follow
+# a fill of theirs.
+bench-lsm-peers: build-peers
+	$(LSM_BENCH) fillseq fillrandombatch readrandom readmissing fullscan seekrandom10 \
+	  readwhilewriting fillrandom overwrite deleterandom fillsync
+	$(LSM_BENCH) --threads 2 fillrandom readrandom
+	$(LSM_BENCH) --threads 4 fillsync
+
+# Ten million puts of random records as fast as they go: amplification and stalls.
+bench-lsm-overload: build-peers
+	$(LSM_BENCH) --records 10000000 --operations 10000000 --rounds 3 fillrandom readrandom
 
 test-peers:
 	@Scripts/install-dependencies $(PEER_HEADERS)
-	$(SWIFT) test $(TEST_FLAGS) $(PEERS) --filter LMDBEngineTests
+	$(SWIFT) test $(TEST_FLAGS) $(PEERS) --filter 'LMDBEngineTests|LevelFamilyTests'
 
 sanitize: dependencies
 	SWIFT=$(SWIFT) Scripts/sanitize address '$(TESTS)'

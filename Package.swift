@@ -13,7 +13,9 @@ let package = Package(
     .executable(name: "labctl", targets: ["labctl"]),
   ],
   traits: [
-    .trait(name: "LMDB", description: "LMDB beside the lab's engines (liblmdb-dev)")
+    .trait(name: "LMDB", description: "LMDB beside the lab's engines (liblmdb-dev)"),
+    .trait(name: "RocksDB", description: "RocksDB beside the lab's engines (librocksdb-dev)"),
+    .trait(name: "LevelDB", description: "LevelDB beside the lab's engines (libleveldb-dev)"),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -26,12 +28,16 @@ let package = Package(
     .systemLibrary(
       name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
     .systemLibrary(name: "CLMDB", providers: [.apt(["liblmdb-dev"])]),
+    .systemLibrary(name: "CRocksDB", providers: [.apt(["librocksdb-dev"])]),
+    .systemLibrary(name: "CLevelDB", providers: [.apt(["libleveldb-dev"])]),
     .target(name: "CLabShims"),
     .target(
       name: "StorageLab",
       dependencies: [
         "CSQLite", "CLZ4", "CLabShims",
         .target(name: "CLMDB", condition: .when(traits: ["LMDB"])),
+        .target(name: "CRocksDB", condition: .when(traits: ["RocksDB"])),
+        .target(name: "CLevelDB", condition: .when(traits: ["LevelDB"])),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
       swiftSettings: swiftSettings),

@@ -13,6 +13,18 @@ extension EngineRegistry {
     registry.mention(
       "lmdb", summary: "LMDB, a peer: copy-on-write B-tree in a memory map",
       remedy: "Run `make bench-peers`, or install liblmdb-dev and build with --traits LMDB")
+    #if RocksDB
+      registry.register(RocksDBEngine.registryEntry)
+    #endif
+    registry.mention(
+      "rocksdb", summary: "RocksDB, a peer: LSM tree",
+      remedy: "Run `make bench-peers`, or install librocksdb-dev and build with --traits RocksDB")
+    #if LevelDB
+      registry.register(LevelDBEngine.registryEntry)
+    #endif
+    registry.mention(
+      "leveldb", summary: "LevelDB, a peer: LSM tree",
+      remedy: "Run `make bench-peers`, or install libleveldb-dev and build with --traits LevelDB")
     return registry
   }()
 }

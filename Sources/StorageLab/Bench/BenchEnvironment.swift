@@ -16,6 +16,8 @@ public struct BenchEnvironment: Sendable {
   public var takeResidentPeak: @Sendable () -> Int64 = { ProcessUsage.takeResidentPeak() }
   /// Processor seconds that this process has used.
   public var processorSeconds: @Sendable () -> Double = { ProcessUsage.processorSeconds() }
+  /// Bytes that this process has handed to system calls that write, so far.
+  public var processBytesWritten: @Sendable () -> UInt64 = { ProcessUsage.bytesWritten() }
   /// Blocks that the files below a directory take.
   public var diskUsage: @Sendable (String) -> BenchMeasurement.Space = {
     ProcessUsage.diskUsage($0)
@@ -64,6 +66,17 @@ public enum ProcessUsage {
     guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
     func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
     return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+  }
+
+  /// All writes by system calls, `wchar` of proc(5); 0 where the system does not tell.
+  public static func bytesWritten() -> UInt64 {
+    guard let text = try? String(contentsOfFile: "/proc/self/io", encoding: .ascii) else {
+      return 0
+    }
+    for line in text.split(separator: "\n") where line.hasPrefix("wchar: ") {
+      return UInt64(line.dropFirst(7)) ?? 0
+    }
+    return 0
   }
 
   /// Processor time of the calling thread.

@@ -133,8 +133,7 @@ public struct BenchRunner {
       engines.append(
         RunBundle.EngineResult(
           engine: entry.name, isPersistent: entry.isPersistent, countsIO: entry.countsIO,
-          rounds: part.rounds,
-          latency: latency,
+          countsWrittenBytes: entry.writesThroughCalls, rounds: part.rounds, latency: latency,
           events: RunBundle.EventSummary.summarize(part.events)))
     }
     let distribution = configuration.distribution ?? workload.distribution

@@ -11,6 +11,8 @@ final class BenchSession {
   private let configuration: BenchConfiguration
   private let environment: BenchEnvironment
   private let durability: Durability
+  /// Its writes are counted as the process's.
+  private let writesThroughCalls: Bool
   /// The number of the next record that a workload may insert.
   private var insertBase: Int
   /// Resident memory gained in this engine's turns so far.
@@ -21,6 +23,7 @@ final class BenchSession {
     source: any RecordSource, configuration: BenchConfiguration, environment: BenchEnvironment
   ) throws(StorageError) {
     name = entry.name
+    writesThroughCalls = entry.writesThroughCalls
     self.directory = directory
     self.source = source
     self.configuration = configuration
@@ -39,7 +42,7 @@ final class BenchSession {
     var options = EngineOptions(path: directory, fileSystem: environment.fileSystem)
     options.durability = durability
     options.cacheBytes = configuration.cacheBytes
-    // An engine that gathers writes beside its cache gets as much again, not its own idea of it.
+    // Write buffers beside the cache have its size, not the engine's own idea of it.
     options.writeBufferBytes = max(1, configuration.cacheBytes)
     options.clock = environment.clock
     options.events = events
@@ -51,11 +54,11 @@ final class BenchSession {
   func run(_ workload: Workload, round: Int) throws(StorageError) -> BenchMeasurement {
     _ = environment.takeResidentPeak()
     let residentBefore = environment.residentBytes()
-    let before = try engine.statistics()
+    let before = try statistics()
     let cpuBefore = environment.processorSeconds()
     let (threads, beside) = try runThreads(workload)
     let cpu = environment.processorSeconds() - cpuBefore
-    let after = try engine.statistics()
+    let after = try statistics()
 
     let settleStart = environment.clock.nanoseconds
     try engine.settle()
@@ -64,7 +67,7 @@ final class BenchSession {
       try engine.settle()
     }
     let settleNanoseconds = environment.clock.nanoseconds - settleStart
-    let settled = try engine.statistics()
+    let settled = try statistics()
     let peak = residentBytes + environment.takeResidentPeak() - residentBefore
     residentBytes += environment.residentBytes() - residentBefore
 
@@ -122,6 +125,15 @@ final class BenchSession {
       settleSeconds: Double(settleNanoseconds) / 1e9,
       cpuSeconds: max(0, cpu - makingProcessor), space: space,
       peakResidentBytes: peak, residentBytes: residentBytes, makingSeconds: Double(making) / 1e9)
+  }
+
+  /// The engine's counters; what it cannot count of its writes, as the kernel counts it.
+  private func statistics() throws(StorageError) -> EngineStatistics {
+    var statistics = try engine.statistics()
+    if writesThroughCalls {
+      statistics.io[.other, default: .init()].bytesWritten = environment.processBytesWritten()
+    }
+    return statistics
   }
 
   /// Holds all that the engine has against all that it acknowledged.

@@ -82,14 +82,15 @@ extension BenchWarning {
     }
   }
 
-  /// The cache budget is equal; what an engine holds beside it need not be.
+  /// The cache budget is equal, and so are write buffers, of which two may be there; what an
+  /// engine holds beside them need not be.
   private static func memory(_ bundle: RunBundle) -> [BenchWarning] {
     var warnings: [BenchWarning] = []
     for name in bundle.configuration.engines {
       let most =
         bundle.workloads.flatMap(\.engines).filter { $0.engine == name && $0.isPersistent }
         .flatMap(\.rounds).map(\.counters.memoryOutsideCache).max() ?? 0
-      if most > UInt64(bundle.configuration.cacheBytes) {
+      if most > 2 * UInt64(max(0, bundle.configuration.cacheBytes)) {
         warnings.append(
           BenchWarning(
             .unequalMemory,

@@ -37,6 +37,8 @@ public struct RunBundle: Sendable, Codable {
     public var isPersistent: Bool
     /// Whether the engine's I/O is counted; nil in bundles of builds that counted every one's.
     public var countsIO: Bool?
+    /// Whether at least its written bytes are, as the process's; nil in older bundles.
+    public var countsWrittenBytes: Bool?
     public var rounds: [BenchMeasurement]
     /// Over the requests of all rounds.
     public var latency: LatencySummary
@@ -44,6 +46,8 @@ public struct RunBundle: Sendable, Codable {
 
     /// Whether figures of file I/O mean anything.
     public var hasIO: Bool { isPersistent && countsIO != false }
+    /// Whether the bytes it wrote do.
+    public var hasWrittenBytes: Bool { hasIO || (isPersistent && countsWrittenBytes == true) }
   }
 
   /// The background work of one kind in all rounds of a workload.

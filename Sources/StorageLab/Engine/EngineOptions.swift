@@ -6,8 +6,9 @@ public struct EngineOptions: Sendable {
   public var durability: Durability = .process
   /// Budget in bytes for cached pages or blocks. Write buffers count apart.
   public var cacheBytes: Int = 64 << 20
-  /// Budget in bytes for writes that gather in memory apart from the cache; nil leaves it to
-  /// the engine. Engines that gather writes in the cache itself have no use for it.
+  /// Bytes of writes that gather in memory apart from the cache before they are flushed; while
+  /// they are, as many again may gather. Nil leaves it to the engine. Engines that gather writes
+  /// in the cache itself have no use for it.
   public var writeBufferBytes: Int?
   /// Make the directory and an empty database when there is none.
   public var createIfMissing = true

@@ -9,16 +9,21 @@ public struct EngineRegistry: Sendable {
     public let isPersistent: Bool
     /// Whether its I/O goes through our `FileSystem`, which counts it.
     public let countsIO: Bool
+    /// Whether an engine that does its own I/O writes by system calls, so that the kernel counts
+    /// its bytes as this process's; what is stored into a map, nobody counts.
+    public let writesThroughCalls: Bool
     public let open: @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
 
     public init(
       name: String, summary: String, isPersistent: Bool = true, countsIO: Bool = true,
+      writesThroughCalls: Bool = false,
       open: @escaping @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
     ) {
       self.name = name
       self.summary = summary
       self.isPersistent = isPersistent
       self.countsIO = countsIO
+      self.writesThroughCalls = writesThroughCalls
       self.open = open
     }
   }

@@ -61,11 +61,12 @@ public enum FileClass: Int, Sendable, CaseIterable {
   case log, page, table, manifest, other
 
   public init(path: String) {
-    if path.hasSuffix(".wal") {
+    // LevelDB's and RocksDB's logs are `.log`, LevelDB's tables `.ldb`.
+    if path.hasSuffix(".wal") || path.hasSuffix(".log") {
       self = .log
     } else if path.hasSuffix(".pages") || path.hasSuffix(".sqlite") {
       self = .page
-    } else if path.hasSuffix(".sst") {
+    } else if path.hasSuffix(".sst") || path.hasSuffix(".ldb") {
       self = .table
     } else if path.hasSuffix(".manifest") {
       self = .manifest

@@ -22,7 +22,7 @@ public final class LSMEngine: StorageEngine {
   deinit { if !tree.isClosed.load(ordering: .acquiring) { tree.abandon() } }
 
   /// Opens or makes the database at `options.path`. Without `tuning` the defaults hold, made
-  /// smaller to fit `options.writeBufferBytes` where that is set.
+  /// to fit `options.writeBufferBytes` where that is set.
   ///
   /// Errors: those of `EngineDirectory.open`; `invalidArgument` for impossible tuning;
   /// `corruption` when the manifest, a named table's presence or the log is damaged;

@@ -35,14 +35,12 @@ public struct LSMTuning: Sendable {
 
   public init() {}
 
-  /// The defaults with all that follows from the memtables' size in proportion: `budget` bytes
-  /// for the writable memtable and those that wait, levels and tables as much smaller.
-  public init(writeBufferBytes budget: Int) {
-    let whole = memtableBytes * (1 + waitingMemtables)
-    let share = min(1, Double(max(1 << 20, budget)) / Double(whole))
+  /// The defaults with memtables of `bytes`, and levels and tables in proportion.
+  public init(writeBufferBytes bytes: Int) {
+    let share = Double(max(1 << 20, min(bytes, 1 << 30))) / Double(memtableBytes)
     memtableBytes = Int(Double(memtableBytes) * share)
     baseLevelBytes = Int(Double(baseLevelBytes) * share)
-    tableBytes = Int(Double(tableBytes) * share)
+    tableBytes = Int(Double(tableBytes) * min(1, share))
   }
 
   /// Errors: `invalidArgument` naming the field.
@@ -77,6 +75,7 @@ public struct LSMTuning: Sendable {
   var leveledOptions: LeveledPicker.Options {
     LeveledPicker.Options(
       levelZeroTables: levelZeroTables, baseBytes: UInt64(baseLevelBytes),
-      ratio: UInt64(levelRatio), targetFileBytes: UInt64(tableBytes))
+      ratio: UInt64(levelRatio), targetFileBytes: UInt64(tableBytes), blockBytes: UInt64(blockBytes)
+    )
   }
 }

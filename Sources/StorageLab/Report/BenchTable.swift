@@ -36,10 +36,10 @@ enum BenchTable {
         Quantity.microseconds(Double(latency.p50)), Quantity.microseconds(Double(latency.p95)),
         Quantity.microseconds(Double(latency.p99)), Quantity.microseconds(Double(latency.p999)),
         Quantity.microseconds(Double(latency.maximum)),
-        Quantity.ratio(medianIfAny { engine.hasIO ? $0.amplification.write : nil }),
+        Quantity.ratio(medianIfAny { engine.hasWrittenBytes ? $0.amplification.write : nil }),
         Quantity.ratio(medianIfAny { engine.hasIO ? $0.amplification.read : nil }),
         Quantity.ratio(medianIfAny { engine.isPersistent ? $0.amplification.space : nil }),
-        engine.hasIO ? Quantity.bytes(median { Double($0.bytesWritten) }) : "–",
+        engine.hasWrittenBytes ? Quantity.bytes(median { Double($0.bytesWritten) }) : "–",
         engine.hasIO
           ? Quantity.grouped(median { Double($0.counters.io.syncs &+ $0.counters.settleIO.syncs) })
           : "–",
@@ -121,7 +121,7 @@ enum BenchHeader {
         text: "\(configuration.engines.joined(separator: ", ")); durability "
           + "\(configuration.durability), cache "
           + "\(Quantity.bytes(Double(configuration.cacheBytes))) each, write buffers beside it "
-          + "as much again"),
+          + "of that size"),
       Line(label: "data", text: data),
       Line(
         label: "requests",

@@ -67,8 +67,8 @@ extension Conformance {
       try engine.close()
     },
     ConformanceCheck("close beside readers and writers ends them with closed") { context in
-      for _ in 0..<5 {
-        let context = ConformanceContext(context.engine)
+      for round in 0..<5 {
+        let context = context.another(round)
         let engine = try context.open { $0.maintenance = .background }
         let started = Atomic<Int>(0)
         try threads(context, 4) { thread in

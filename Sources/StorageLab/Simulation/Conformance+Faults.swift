@@ -12,7 +12,9 @@ extension Conformance {
     fullDevice("a full device in a compaction", durability: .commit) { engine in
       try? engine.compact()
     },
-    ConformanceCheck("a failed write call loses nothing acknowledged", needsPersistence: true) {
+    ConformanceCheck(
+      "a failed write call loses nothing acknowledged", needsPersistence: true, needsOurFiles: true
+    ) {
       context in
       for call in [FaultRule.Call.write, .preallocate, .open, .rename, .truncate] {
         for nth in [1, 2, 3, 5, 8, 13] {
@@ -20,14 +22,17 @@ extension Conformance {
         }
       }
     },
-    ConformanceCheck("failing syncs never acknowledge", needsPersistence: true) { context in
+    ConformanceCheck("failing syncs never acknowledge", needsPersistence: true, needsOurFiles: true)
+    { context in
       for nth in [1, 2, 4, 7] {
         for call in [FaultRule.Call.sync, .syncDirectory] {
           try failing(call, nth: nth, count: nil, .io, ConformanceContext(context.engine))
         }
       }
     },
-    ConformanceCheck("a flipped bit is an error, never data", needsPersistence: true) { context in
+    ConformanceCheck(
+      "a flipped bit is an error, never data", needsPersistence: true, needsOurFiles: true
+    ) { context in
       let engine = try context.open()
       var expected: [[UInt8]: [UInt8]] = [:]
       for number in 0..<120 {
@@ -51,7 +56,8 @@ extension Conformance {
     _ name: String, durability: Durability,
     _ upkeep: @escaping @Sendable (any StorageEngine) throws -> Void
   ) -> ConformanceCheck {
-    ConformanceCheck("\(name) keeps acknowledged data", needsPersistence: true) { context in
+    ConformanceCheck("\(name) keeps acknowledged data", needsPersistence: true, needsOurFiles: true)
+    { context in
       let engine = try context.open { $0.durability = durability }
       var acknowledged: [(Int, Int)] = []
       func put(_ number: Int, bytes: Int) throws {

@@ -14,8 +14,10 @@ extension Conformance {
       try context.require(try again.get([1]) == [1], "the data is gone")
       try again.close()
     },
-    ConformanceCheck("a missing database is notFound unless it may be made", needsPersistence: true)
-    { context in
+    ConformanceCheck(
+      "a missing database is notFound unless it may be made", needsPersistence: true,
+      needsOurFiles: true
+    ) { context in
       try context.refuses("open without createIfMissing", .notFound) {
         _ = try context.open { $0.createIfMissing = false }
       }
@@ -26,7 +28,9 @@ extension Conformance {
         _ = try context.open { $0.isReadOnly = true }
       }
     },
-    ConformanceCheck("another engine's directory is wrongFormat", needsPersistence: true) {
+    ConformanceCheck(
+      "another engine's directory is wrongFormat", needsPersistence: true, needsOurFiles: true
+    ) {
       context in
       var options = EngineOptions(
         path: ConformanceContext.directory, fileSystem: context.fileSystem)
@@ -38,7 +42,9 @@ extension Conformance {
       try context.refuses("another engine's directory", .wrongFormat) { _ = try context.open() }
       try context.require(try context.image() == before, "a refused open changed a file")
     },
-    ConformanceCheck("a foreign directory is wrongFormat", needsPersistence: true) { context in
+    ConformanceCheck(
+      "a foreign directory is wrongFormat", needsPersistence: true, needsOurFiles: true
+    ) { context in
       try context.fileSystem.createDirectory(ConformanceContext.directory)
       let file = try context.fileSystem.open(
         joinPath(ConformanceContext.directory, "holiday.jpg"), .create)
@@ -48,7 +54,9 @@ extension Conformance {
       try context.refuses("a directory with holiday.jpg", .wrongFormat) { _ = try context.open() }
       try context.require(try context.image() == before, "a refused open changed a file")
     },
-    ConformanceCheck("a newer format is unsupportedVersion", needsPersistence: true) { context in
+    ConformanceCheck(
+      "a newer format is unsupportedVersion", needsPersistence: true, needsOurFiles: true
+    ) { context in
       var options = EngineOptions(
         path: ConformanceContext.directory, fileSystem: context.fileSystem)
       options.durability = .commit
@@ -61,7 +69,9 @@ extension Conformance {
       }
       try context.require(try context.image() == before, "a refused open changed a file")
     },
-    ConformanceCheck("a damaged engine file is reported, not repaired", needsPersistence: true) {
+    ConformanceCheck(
+      "a damaged engine file is reported, not repaired", needsPersistence: true, needsOurFiles: true
+    ) {
       context in
       try context.open().close()
       let path = joinPath(ConformanceContext.directory, EngineDirectory.identityName)
@@ -72,7 +82,9 @@ extension Conformance {
       try context.refuses("a flipped byte in ENGINE", .corruption) { _ = try context.open() }
       try context.require(try context.image() == before, "a refused open changed a file")
     },
-    ConformanceCheck("read-only reads everything and changes nothing", needsPersistence: true) {
+    ConformanceCheck(
+      "read-only reads everything and changes nothing", needsPersistence: true, needsOurFiles: true
+    ) {
       context in
       let writer = try context.open()
       for number in 0..<200 {
@@ -106,7 +118,9 @@ extension Conformance {
           seen.isEmpty, "a read-only engine called \(seen.joined(separator: ", "))")
       }
     },
-    ConformanceCheck("a read-only medium is refused for writing", needsPersistence: true) {
+    ConformanceCheck(
+      "a read-only medium is refused for writing", needsPersistence: true, needsOurFiles: true
+    ) {
       context in
       let writer = try context.open()
       try writer.put([1], [1])

@@ -15,24 +15,32 @@ public struct ConformanceCheck: Sendable, CustomStringConvertible {
   public let name: String
   /// Only for engines that keep something on disk.
   public let needsPersistence: Bool
+  /// Works on the files behind the engine's back, in memory: not for engines that do their own
+  /// I/O.
+  public let needsOurFiles: Bool
   let body: @Sendable (ConformanceContext) throws -> Void
 
   init(
-    _ name: String, needsPersistence: Bool = false,
+    _ name: String, needsPersistence: Bool = false, needsOurFiles: Bool = false,
     _ body: @escaping @Sendable (ConformanceContext) throws -> Void
   ) {
     self.name = name
     self.needsPersistence = needsPersistence
+    self.needsOurFiles = needsOurFiles
     self.body = body
   }
 
   public var description: String { name }
 
-  /// Runs the check on a fresh database. Throws what it finds, described.
-  public func run(_ engine: EngineRegistry.Entry) throws(ConformanceFailure) {
+  /// Runs the check on a fresh database in memory or, for engines that do their own I/O, in
+  /// new directories below `realDirectory`. Throws what it finds, described.
+  public func run(
+    _ engine: EngineRegistry.Entry, below realDirectory: String? = nil
+  ) throws(ConformanceFailure) {
     if needsPersistence && !engine.isPersistent { return }
+    if needsOurFiles && realDirectory != nil { return }
     do {
-      try body(ConformanceContext(engine))
+      try body(ConformanceContext(engine, below: realDirectory))
     } catch let error as ConformanceContext.Violation {
       throw failure(engine, error.message)
     } catch {
@@ -56,21 +64,33 @@ public enum Conformance {
   }
 }
 
-/// What a check works with: a file system of its own and an engine to open on it.
+/// What a check works with: files of its own and an engine to open on them.
 final class ConformanceContext: Sendable {
   struct Violation: Error { let message: String }
 
   static let directory = "/database"
   let engine: EngineRegistry.Entry
   let fileSystem = MemoryFileSystem()
+  /// Where databases are made instead, each in a new directory; nil for `fileSystem`.
+  private let realDirectory: String?
+  private let path: String
 
-  init(_ engine: EngineRegistry.Entry) { self.engine = engine }
+  init(_ engine: EngineRegistry.Entry, below realDirectory: String? = nil) {
+    self.engine = engine
+    self.realDirectory = realDirectory
+    path = realDirectory.map { joinPath($0, "database") } ?? ConformanceContext.directory
+  }
+
+  /// A context with a database of its own, `number` telling it from others.
+  func another(_ number: Int) -> ConformanceContext {
+    ConformanceContext(engine, below: realDirectory.map { joinPath($0, "\(number)") })
+  }
 
   func open(
     on fileSystem: (any FileSystem)? = nil, _ adjust: (inout EngineOptions) -> Void = { _ in }
   ) throws -> any StorageEngine {
-    var options = EngineOptions(
-      path: ConformanceContext.directory, fileSystem: fileSystem ?? self.fileSystem)
+    let usual: any FileSystem = realDirectory == nil ? self.fileSystem : POSIXFileSystem()
+    var options = EngineOptions(path: path, fileSystem: fileSystem ?? usual)
     options.durability = .commit
     options.cacheBytes = 256 << 10
     options.maintenance = .inline
