@@ -5,7 +5,7 @@ import Synchronization
 /// not meet in one.
 final class LSMCounters: @unchecked Sendable {
   enum Name: Int, CaseIterable {
-    case cacheHits, cacheMisses, bloomUseful, bloomFalsePositives
+    case cacheHits, cacheMisses, bloomUseful, bloomFalsePositives, extraSeeks
   }
 
   private static let stripes = 16
@@ -35,6 +35,13 @@ final class LSMCounters: @unchecked Sendable {
   func count(_ name: Name) {
     words[LSMCounters.threadStripe &* LSMCounters.stride &+ name.rawValue]
       .wrappingAdd(1, ordering: .relaxed)
+  }
+
+  /// Adds `amount` and returns what the calling thread's stripe then holds.
+  @inline(__always)
+  func add(_ name: Name, _ amount: UInt64) -> UInt64 {
+    words[LSMCounters.threadStripe &* LSMCounters.stride &+ name.rawValue]
+      .wrappingAdd(amount, ordering: .relaxed).newValue
   }
 
   subscript(name: Name) -> UInt64 {

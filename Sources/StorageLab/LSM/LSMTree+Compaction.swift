@@ -6,12 +6,28 @@ extension LSMTree {
     let busy = Set(state.runningJobs.flatMap { $0.tables.map(\.number) })
     let snapshots = snapshotSequences
     guard
-      let job = picker.pick(
-        state.version.shape, busy: busy, oldestSnapshot: snapshots.first),
+      let job = picker.pick(shape, busy: busy, oldestSnapshot: snapshots.first),
       !state.runningJobs.contains(where: { LSMTree.meet($0, job) })
     else { return nil }
     state.runningJobs.append(job)
     return (job, state.version, snapshots)
+  }
+
+  /// What the picker decides on. REQUIRES: the lock is held.
+  var shape: TreeShape {
+    var shape = state.version.shape
+    shape.extraSeeks = counters[.extraSeeks] &- state.extraSeeksPaid
+    return shape
+  }
+
+  private static let seeksBetweenLooks: UInt64 = 4096
+
+  /// A cursor looked into `tables` tables of level 0 that a merge would spare it.
+  @inline(__always)
+  func noteExtraSeeks(_ tables: UInt64) {
+    let total = counters.add(.extraSeeks, tables)
+    // Now and then whoever compacts looks whether that is enough.
+    if total % LSMTree.seeksBetweenLooks < tables { lock.withLock { lock.wakeAll() } }
   }
 
   /// Whether two jobs could write into the same place of a level.
@@ -74,7 +90,16 @@ extension LSMTree {
         edit.additions.append(.init(level: job.outputLevel, table: table))
       }
     }
-    try install(edit) { $0.statistics.moves += UInt64(job.tables.count) }
+    try install(edit) { state in
+      state.statistics.moves += UInt64(job.tables.count)
+      noteMerged(job, &state)
+    }
+  }
+
+  private func noteMerged(_ job: CompactionJob, _ state: inout State) {
+    if job.inputs.contains(where: { $0.level == 0 }) {
+      state.extraSeeksPaid = counters[.extraSeeks]
+    }
   }
 
   private func merge(
@@ -107,6 +132,7 @@ extension LSMTree {
     // After a failure here the manifest may or may not hold the edit: the files stay.
     try install(edit) { state in
       state.statistics.compactions += 1
+      noteMerged(job, &state)
       state.statistics.compactionBytesRead += output.bytesRead
       state.statistics.entriesDropped += output.entriesDropped
       state.statistics.tablesSkipped += UInt64(output.tablesSkipped)

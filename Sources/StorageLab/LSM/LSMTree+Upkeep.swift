@@ -101,6 +101,8 @@ extension LSMTree {
     }
     lock.lock()
     let failures = state.statistics.failures
+    // What seeks have made due, nobody may have looked at yet.
+    lock.wakeAll()
     while isWorkDue {
       if state.isStopping {
         lock.unlock()
@@ -121,8 +123,7 @@ extension LSMTree {
   /// REQUIRES: the lock is held.
   private var isWorkDue: Bool {
     if state.memtables.count > 1 || !state.runningJobs.isEmpty || state.isFlushing { return true }
-    return picker.pick(
-      state.version.shape, busy: [], oldestSnapshot: snapshotSequences.first) != nil
+    return picker.pick(shape, busy: [], oldestSnapshot: snapshotSequences.first) != nil
   }
 
   // MARK: Closing
@@ -218,6 +219,7 @@ extension LSMTree {
       .init("compactions.tablesSkipped", Double(own.tablesSkipped)),
       .init("bloom.useful", Double(counters[.bloomUseful])),
       .init("bloom.falsePositives", Double(counters[.bloomFalsePositives])),
+      .init("seeks.extra", Double(counters[.extraSeeks])),
       .init("stalls", Double(own.stalls)),
       .init("stalls.nanoseconds", Double(own.stallNanoseconds)),
       .init("slowdowns", Double(own.slowdowns)),

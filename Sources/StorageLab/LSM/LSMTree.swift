@@ -61,6 +61,8 @@ final class LSMTree: @unchecked Sendable {
     var isRetryWanted = false
     /// Flushes tried so far: tells a waiter that one ended.
     var flushAttempts: UInt64 = 0
+    /// What `counters[.extraSeeks]` was when level 0 was last merged.
+    var extraSeeksPaid: UInt64 = 0
     var statistics = LSMStatistics()
   }
 

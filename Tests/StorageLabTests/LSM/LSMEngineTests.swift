@@ -57,6 +57,30 @@ import Testing
     try engine.close()
   }
 
+  @Test(arguments: [EngineOptions.Maintenance.inline, .background])
+  func seeksMergeLevelZero(_ maintenance: EngineOptions.Maintenance) throws {
+    let directory = try TemporaryDirectory()
+    var tuning = LSMTest.tinyTuning
+    tuning.memtableBytes = 1 << 20
+    let engine = try LSMEngine.open(
+      LSMTest.options(directory.file("db"), POSIXFileSystem(), maintenance), tuning)
+    try fill(engine, 0..<500)
+    try engine.compact()
+    try fill(engine, 100..<200, 2)
+    try engine.checkpoint()
+    try engine.settle()
+    #expect(try engine.statistics()[detail: "level.0.tables"] == 1)
+    let cursor = try engine.cursor()
+    for number in 0..<1000 { try cursor.seek(LSMTest.key(number % 500)) }
+    cursor.close()
+    try engine.settle()
+    let statistics = try engine.statistics()
+    #expect((statistics[detail: "level.0.tables"] ?? 0) == 0)
+    #expect(try count(engine) == 500)
+    #expect(try engine.get(LSMTest.key(150)) == [UInt8](repeating: 2, count: 40))
+    try engine.close()
+  }
+
   @Test func largeValuesGoThrough() throws {
     let directory = try TemporaryDirectory()
     let options = LSMTest.options(directory.file("db"))

@@ -41,6 +41,18 @@ import Testing
     #expect(pick(shape([0: zero]), busy: [3]) == nil)
   }
 
+  @Test func seeksPayForTheMergeOfLevelZero() throws {
+    var tree = shape([0: [table(1, 10, 20, bytes: 8192)], 6: [table(2, 0, 30, bytes: 4096)]])
+    #expect(pick(tree) == nil)
+    tree.extraSeeks = 5
+    #expect(pick(tree) == nil, "six blocks are to be read")
+    tree.extraSeeks = 6
+    let job = try #require(pick(tree))
+    #expect(job.reason == .reads)
+    #expect(job.inputs.map { $0.tables.map(\.number) } == [[1], [2]])
+    #expect(pick(tree, busy: [2]) == nil)
+  }
+
   @Test func disjointTablesMove() throws {
     let zero = (1...4).map { table(UInt64($0), Int($0) * 10, Int($0) * 10 + 5) }
     let job = try #require(pick(shape([0: zero])))

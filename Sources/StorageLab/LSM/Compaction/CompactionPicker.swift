@@ -3,6 +3,11 @@ struct TreeShape: Sendable {
   /// Level 0 newest first; every other level is one sorted run in key order, newer than the
   /// levels after it. A tiered policy uses levels as places for its runs.
   var levels: [[TableMetadata]]
+  /// Tables beyond the first that cursors' seeks looked into because of level 0, since it was
+  /// last merged.
+  var extraSeeks: UInt64 = 0
+
+  init(levels: [[TableMetadata]]) { self.levels = levels }
 
   func bytes(_ level: Int) -> UInt64 { levels[level].reduce(0) { $0 + $1.fileBytes } }
 
@@ -18,7 +23,7 @@ struct TreeShape: Sendable {
 /// Work for the compaction: merge `inputs` into `outputLevel`.
 struct CompactionJob: Sendable, Equatable {
   enum Reason: String, Sendable {
-    case levelZero, levelSize, tombstones, manual
+    case levelZero, levelSize, tombstones, reads, manual
   }
 
   struct Input: Sendable, Equatable {

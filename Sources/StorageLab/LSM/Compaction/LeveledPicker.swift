@@ -12,6 +12,8 @@ struct LeveledPicker: CompactionPicker {
     var baseBytes: UInt64 = 128 << 20
     var ratio: UInt64 = 10
     var targetFileBytes: UInt64 = 16 << 20
+    /// What a seek into one more table reads, about.
+    var blockBytes: UInt64 = 2048
   }
 
   var options = Options()
@@ -61,6 +63,20 @@ struct LeveledPicker: CompactionPicker {
       if let job { return job }
     }
     return pickTombstones(shape, base: base, busy: busy, oldestSnapshot: oldestSnapshot)
+      ?? pickReads(shape, base: base, busy: busy)
+  }
+
+  /// Level 0, once seeks have read as much in its tables as its merge will read: who only
+  /// reads ends with one run less to look into for each of them. After LevelDB's seek
+  /// compaction (version_set.cc), which counts tables that a get looked into in vain; here
+  /// filters answer those.
+  private func pickReads(
+    _ shape: TreeShape, base: Int, busy: Set<UInt64>
+  ) -> CompactionJob? {
+    if shape.extraSeeks == 0 { return nil }
+    let job = pickLevelZero(shape, base: base, busy: busy, reason: .reads)
+    guard let job, job.bytes / options.blockBytes <= shape.extraSeeks else { return nil }
+    return job
   }
 
   /// All of level 0 and what it overlaps. One such job at a time.

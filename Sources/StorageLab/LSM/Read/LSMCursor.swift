@@ -80,6 +80,11 @@ final class LSMCursor: Cursor {
   }
 
   @inline(__always)
+  private func noteSeek() {
+    if view.extraRuns > 0 { tree.noteExtraSeeks(view.extraRuns) }
+  }
+
+  @inline(__always)
   private func checkOpen() throws(StorageError) {
     if isClosed.load(ordering: .relaxed) || tree.isClosed.load(ordering: .relaxed) {
       state.pointee.isValid = false
@@ -96,6 +101,7 @@ final class LSMCursor: Cursor {
     } else {
       state.pointee.isValid = false
       state.pointee.isForward = true
+      noteSeek()
       try merging.seekToFirst()
       try settleForward(skippingSaved: false)
     }
@@ -108,6 +114,7 @@ final class LSMCursor: Cursor {
     } else {
       state.pointee.isValid = false
       state.pointee.isForward = false
+      noteSeek()
       try merging.seekToLast()
       try settleBackward()
     }
@@ -143,6 +150,7 @@ final class LSMCursor: Cursor {
   private func seekForward(_ key: ByteSlice) throws(StorageError) {
     state.pointee.isValid = false
     state.pointee.isForward = true
+    noteSeek()
     try merging.seek(key, EntryTag.newest(at: sequence))
     try settleForward(skippingSaved: false)
   }
@@ -150,6 +158,7 @@ final class LSMCursor: Cursor {
   private func seekBackward(before key: ByteSlice) throws(StorageError) {
     state.pointee.isValid = false
     state.pointee.isForward = false
+    noteSeek()
     try merging.seek(before: key)
     try settleBackward()
   }

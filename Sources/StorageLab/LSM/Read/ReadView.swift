@@ -7,12 +7,16 @@ final class ReadView: @unchecked Sendable {
   private let unmanagedLevels: UnsafeMutablePointer<Unmanaged<LSMLevel>>
   private let memtableCount: Int
   private let levelCount: Int
+  /// Tables of level 0 that a seek looks into and would not after their merge.
+  let extraRuns: UInt64
 
   init(memtables: [Memtable], version: LSMVersion) {
     self.memtables = memtables
     self.version = version
     memtableCount = memtables.count
     levelCount = version.levels.count
+    let isLevelZeroAlone = version.levels.dropFirst().allSatisfy { $0.count == 0 }
+    extraRuns = UInt64(max(0, version.levels[0].count - (isLevelZeroAlone ? 1 : 0)))
     unmanagedMemtables = .allocate(capacity: max(1, memtables.count))
     for (index, memtable) in memtables.enumerated() {
       (unmanagedMemtables + index).initialize(to: .passUnretained(memtable))
