@@ -203,10 +203,11 @@ final class BTreeBulkBuilder {
       let first = levels[level].cells.isEmpty ? nil : cell(0, level, slice.base)
       // A lone cell has nobody to share with.
       let prefix = levels[level].cells.count > 1 ? levels[level].prefix : 0
-      let builder = BTreePageBuilder(
+      var builder = BTreePageBuilder(
         page.base, size: cache.pageSize, kind: level == 0 ? .leaf : .branch, level: level,
         prefix: first, prefixLength: prefix)
       for index in levels[level].cells.indices { builder.append(cell(index, level, slice.base)) }
+      builder.finish()
     }
     if level > 0 { page.link = levels[level].link }
     page.epoch = writer.space.currentEpoch

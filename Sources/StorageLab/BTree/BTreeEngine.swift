@@ -209,21 +209,21 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     try checkOpen()
     try admit(writes)
     for write in writes {
-      try write.forEachOperation { (operation) throws(StorageError) in
-        try writer.prepare(operation)
-      }
+      var operations = write.operations
+      while let operation = try operations.next() { try writer.prepare(operation) }
     }
     let end = try append(writes)
-    var operations = 0
+    var count = 0
     gate.lock.lock()
     do throws(StorageError) {
       for write in writes {
         let isStepwise = try repeats.hasRepeats(write)
         if isStepwise { root.beginSteps() }
         defer { if isStepwise { root.endSteps() } }
-        try write.forEachOperation { (operation) throws(StorageError) in
+        var operations = write.operations
+        while let operation = try operations.next() {
           try writer.apply(operation)
-          operations &+= 1
+          count &+= 1
         }
       }
     } catch {
@@ -233,7 +233,7 @@ public final class BTreeEngine: StorageEngine, @unchecked Sendable {
     }
     gate.appliedLSN = end
     gate.lock.unlock()
-    accesses.add(operations &* root.height)
+    accesses.add(count &* root.height)
     try maintain(end)
   }
 

@@ -47,17 +47,16 @@ extension BTreeWriter {
         }
       }
     }
-    var cells: [BTreeCell] = []
-    cells.reserveCapacity(page.count + 1)
-    for index in 0..<page.count { cells.append(BTreeCell(page, index)) }
-    let isAppend = index == cells.count
-    cells.insert(cell, at: index)
-    let layout = CellLayout(cells, header: 4, pageSize: pageSize)
-    if layout.fits(0, cells.count) {
-      let built = buildBranch(cells[...], layout, like: page, link: page.link, in: scratch)
+    var cells = CellRun(.branch, pageSize: pageSize, capacity: page.count + 1)
+    cells.append(page, 0..<index)
+    cells.append(cell)
+    cells.append(page, index..<page.count)
+    if cells.fits(0..<cells.count) {
+      let built = cells.build(0..<cells.count, level: page.level, in: scratch)
+      built.link = page.link
       return edit(id) { $0.takeContent(of: built) }
     }
-    try splitBranch(at: level, cells, layout, isAppend: isAppend)
+    try splitBranch(at: level, cells, isAppend: index == page.count)
   }
 
   /// What remains of a contiguous separator after the page's prefix; nil when it does not
@@ -72,26 +71,16 @@ extension BTreeWriter {
     return key.dropFirst(prefix.count)
   }
 
-  func buildBranch(
-    _ cells: ArraySlice<BTreeCell>, _ layout: CellLayout, like page: BTreePage, link: UInt32,
-    in memory: UnsafeMutableRawPointer
-  ) -> BTreePage {
-    let built = build(cells, layout, kind: .branch, level: page.level, in: memory)
-    built.link = link
-    return built
-  }
-
   private func splitBranch(
-    at level: Int, _ cells: [BTreeCell], _ layout: CellLayout, isAppend: Bool
+    at level: Int, _ cells: borrowing CellRun, isAppend: Bool
   ) throws(StorageError) {
     counters.splits &+= 1
     let id = path[level].id
     let page = cache.page(id)
-    let middle = try layout.splitBranch(isAppend: isAppend)
+    let middle = try cells.splitBranch(isAppend: isAppend)
     var up = cells[middle]
     let right = try makePage { newPage, _ in
-      _ = buildBranch(
-        cells[(middle + 1)...], layout, like: page, link: up.child, in: newPage.base)
+      cells.build(middle + 1..<cells.count, level: page.level, in: newPage.base).link = up.child
     }
     up.child = right
     // The separator's bytes lie in two places; above they must be one run.
@@ -101,7 +90,8 @@ extension BTreeWriter {
       up.suffix = slice
       try insertSeparator(at: level - 1, up)
     }
-    let left = buildBranch(cells[..<middle], layout, like: page, link: page.link, in: scratch)
+    let left = cells.build(0..<middle, level: page.level, in: scratch)
+    left.link = page.link
     edit(id) { $0.takeContent(of: left) }
   }
 
@@ -110,10 +100,10 @@ extension BTreeWriter {
     guard height < BTreeWriter.maximumHeight else {
       throw StorageError(.io, "the tree is \(height) levels high and cannot grow")
     }
-    let cells = [cell]
-    let layout = CellLayout(cells, header: 4, pageSize: pageSize)
+    var cells = CellRun(.branch, pageSize: pageSize, capacity: 1)
+    cells.append(cell)
     let id = try makePage { page, _ in
-      build(cells[...], layout, kind: .branch, level: height, in: page.base).link = oldRoot
+      cells.build(0..<1, level: height, in: page.base).link = oldRoot
     }
     root.store(id: id, height: height + 1)
   }

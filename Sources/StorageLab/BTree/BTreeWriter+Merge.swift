@@ -51,7 +51,7 @@ extension BTreeWriter {
   /// Computer Programming" 3, 6.2.4, B*-trees). Only with a neighbour that is at hand and
   /// changed already, and that leaves both room for more: else a split is cheaper. Returns
   /// whether it did.
-  func shareFullLeaf(_ cells: [BTreeCell]) throws(StorageError) -> Bool {
+  func shareFullLeaf(_ cells: borrowing CellRun) throws(StorageError) -> Bool {
     guard depth > 1 else { return false }
     let parent = cache.page(path[depth - 2].id)
     let index = path[depth - 2].index
@@ -65,10 +65,12 @@ extension BTreeWriter {
       level: depth - 2, index: leftIndex, left: parent.child(leftIndex),
       right: parent.child(leftIndex + 1))
     guard let other = try? hold(takesLeft ? pair.left : pair.right) else { return false }
-    let others = (0..<other.count).map { BTreeCell(other, $0) }
-    return try takesLeft
-      ? share(pair, others + cells, leftCount: others.count, upTo: pageSize * 7 / 8)
-      : share(pair, cells + others, leftCount: cells.count, upTo: pageSize * 7 / 8)
+    var both = CellRun(.leaf, pageSize: pageSize, capacity: other.count + cells.count)
+    if takesLeft { both.append(other, 0..<other.count) }
+    both.append(cells)
+    if !takesLeft { both.append(other, 0..<other.count) }
+    let leftCount = takesLeft ? other.count : cells.count
+    return try share(pair, both, leftCount: leftCount, upTo: pageSize * 7 / 8)
   }
 
   /// Bytes in use of a leaf that is in the cache and was changed since the last freeze; of
@@ -80,18 +82,18 @@ extension BTreeWriter {
   }
 
   /// The cells of both pages in order; between branches the parent's separator comes down.
-  private func joinedCells(_ pair: Neighbours) -> [BTreeCell] {
+  private func joinedCells(_ pair: Neighbours) -> CellRun {
     let left = cache.page(pair.left)
     let right = cache.page(pair.right)
-    var cells: [BTreeCell] = []
-    cells.reserveCapacity(left.count + right.count + 1)
-    for index in 0..<left.count { cells.append(BTreeCell(left, index)) }
+    var cells = CellRun(
+      left.isLeaf ? .leaf : .branch, pageSize: pageSize, capacity: left.count + right.count + 1)
+    cells.append(left, 0..<left.count)
     if left.isBranch {
       var separator = BTreeCell(cache.page(path[pair.level].id), pair.index)
       separator.child = right.link
       cells.append(separator)
     }
-    for index in 0..<right.count { cells.append(BTreeCell(right, index)) }
+    cells.append(right, 0..<right.count)
     return cells
   }
 
@@ -99,13 +101,11 @@ extension BTreeWriter {
   private func merge(_ pair: Neighbours) throws(StorageError) -> Bool {
     let cells = joinedCells(pair)
     let isLeaf = cache.page(pair.left).isLeaf
-    let layout = CellLayout(cells, header: isLeaf ? 2 : 4, pageSize: pageSize)
-    guard layout.bytes(0, cells.count) <= pageSize - pageSize / 8 else { return false }
+    guard cells.bytes(0..<cells.count) <= pageSize - pageSize / 8 else { return false }
     counters.merges &+= 1
     let left = try mutableChild(pair.index, of: pair.level)
     let page = cache.page(left)
-    let built = build(
-      cells[...], layout, kind: isLeaf ? .leaf : .branch, level: page.level, in: scratch)
+    let built = cells.build(0..<cells.count, level: page.level, in: scratch)
     if !isLeaf { built.link = page.link }
     edit(left) { $0.takeContent(of: built) }
     let parent = path[pair.level].id
@@ -138,14 +138,13 @@ extension BTreeWriter {
   /// page had the first `leftCount`. Leaves hold at most `limit` bytes then. Returns whether it
   /// did.
   private func share(
-    _ pair: Neighbours, _ cells: [BTreeCell], leftCount: Int, upTo limit: Int
+    _ pair: Neighbours, _ cells: borrowing CellRun, leftCount: Int, upTo limit: Int
   ) throws(StorageError) -> Bool {
     let isLeaf = cache.page(pair.left).isLeaf
-    let layout = CellLayout(cells, header: isLeaf ? 2 : 4, pageSize: pageSize)
     let cut =
-      isLeaf ? try? layout.split(isAppend: false) : try? layout.splitBranch(isAppend: false)
+      isLeaf ? try? cells.split(isAppend: false) : try? cells.splitBranch(isAppend: false)
     guard let middle = cut, middle != leftCount else { return false }
-    if isLeaf, max(layout.bytes(0, middle), layout.bytes(middle, cells.count)) > limit {
+    if isLeaf, max(cells.bytes(0..<middle), cells.bytes(middle..<cells.count)) > limit {
       return false
     }
     let parent = cache.page(path[pair.level].id)
@@ -161,23 +160,21 @@ extension BTreeWriter {
       separator.starts(with: prefix.rawBuffer), parent.free + parent.cellBytes(oldSlot) >= need
     else { return false }
     counters.shares &+= 1
-    try exchange(pair, cells, layout, middle, separator, growsLeft: middle > leftCount)
+    try exchange(pair, cells, middle, separator, growsLeft: middle > leftCount)
     return true
   }
 
   private func exchange(
-    _ pair: Neighbours, _ cells: [BTreeCell], _ layout: CellLayout, _ middle: Int,
-    _ separator: [UInt8], growsLeft: Bool
+    _ pair: Neighbours, _ cells: borrowing CellRun, _ middle: Int, _ separator: [UInt8],
+    growsLeft: Bool
   ) throws(StorageError) {
     let leftID = try mutableChild(pair.index, of: pair.level)
     let rightID = try mutableChild(pair.index + 1, of: pair.level)
     let left = cache.page(leftID)
-    let kind: BTreePage.Kind = left.isLeaf ? .leaf : .branch
-    let newLeft = build(cells[..<middle], layout, kind: kind, level: left.level, in: scratch)
+    let newLeft = cells.build(0..<middle, level: left.level, in: scratch)
     let start = left.isLeaf ? middle : middle + 1
-    let newRight = build(
-      cells[start...], layout, kind: kind, level: left.level, in: otherScratch)
-    if kind == .branch {
+    let newRight = cells.build(start..<cells.count, level: left.level, in: otherScratch)
+    if left.isBranch {
       newLeft.link = left.link
       newRight.link = cells[middle].child
     }
@@ -195,15 +192,13 @@ extension BTreeWriter {
   }
 
   private func replaceSeparator(_ pair: Neighbours, _ separator: [UInt8], child: UInt32) {
-    // Neither scratch page may be used here: they hold the pages to come.
-    let spare = UnsafeMutableRawPointer.allocate(byteCount: pageSize, alignment: 64)
-    defer { spare.deallocate() }
     separator.withSlice { key in
       edit(path[pair.level].id) { parent in
         parent.removeCell(at: pair.index)
         let suffix = key.dropFirst(parent.prefixLength)
         if parent.gap < BTreePage.slotBytes + 4 + suffix.count {
-          parent.compactHeap(scratch: spare)
+          // The other scratch pages hold the pages to come.
+          parent.compactHeap(scratch: spareScratch)
         }
         parent.insertBranchCell(
           at: pair.index, suffix: suffix, info: UInt16(suffix.count), child: child,

@@ -51,9 +51,10 @@ final class BTreeWriter: @unchecked Sendable {
   /// Pages that it unlinked. They are given back only after the pins: until then their bytes
   /// may still be copied from, and a new page may not take their place.
   private var unlinked: [BTreeSpace.DeadPage] = []
-  /// Two pages to build in.
+  /// Pages to build in.
   let scratch: UnsafeMutableRawPointer
   let otherScratch: UnsafeMutableRawPointer
+  let spareScratch: UnsafeMutableRawPointer
 
   init(cache: BTreePageCache, space: BTreeSpace, root: BTreeRoot, entries: UInt64) {
     self.cache = cache
@@ -64,12 +65,14 @@ final class BTreeWriter: @unchecked Sendable {
     path = .allocate(capacity: BTreeWriter.maximumHeight)
     scratch = .allocate(byteCount: pageSize, alignment: 64)
     otherScratch = .allocate(byteCount: pageSize, alignment: 64)
+    spareScratch = .allocate(byteCount: pageSize, alignment: 64)
   }
 
   deinit {
     path.deallocate()
     scratch.deallocate()
     otherScratch.deallocate()
+    spareScratch.deallocate()
   }
 
   // MARK: Operations

@@ -18,18 +18,19 @@ struct RepeatedKeyFinder {
   mutating func hasRepeats(_ write: PendingWrite) throws(StorageError) -> Bool {
     if write.isSingle { return false }
     beginBatch()
-    var operations = 0
+    var count = 0
     var ranges = 0
     var repeats = false
-    try write.forEachOperation { (operation) throws(StorageError) in
-      operations &+= 1
+    var operations = write.operations
+    while let operation = try operations.next() {
+      count &+= 1
       if operation.tag == .deleteRange {
         ranges &+= 1
       } else if !repeats {
         repeats = !insert(operation.key)
       }
     }
-    return repeats || (ranges > 0 && operations > 1)
+    return repeats || (ranges > 0 && count > 1)
   }
 
   private mutating func beginBatch() {

@@ -219,7 +219,8 @@ final class LSMTree: @unchecked Sendable {
   @inline(__always)
   func apply(_ write: PendingWrite) throws(StorageError) -> UInt64 {
     var bytes = 0
-    try write.forEachOperation { (operation) throws(StorageError) in
+    var operations = write.operations
+    while let operation = try operations.next() {
       lastSequence &+= 1
       bytes &+= operation.key.count &+ operation.value.count
       switch operation.tag {
@@ -243,9 +244,10 @@ final class LSMTree: @unchecked Sendable {
     // An operation takes three bytes at least.
     let rough = write.encodedLength + (write.encodedLength / 3 + 1) * SkipList.maximumOverhead
     if rough <= remaining { return rough }
-    var operations = 0
-    try write.forEachOperation { _ in operations += 1 }
-    return write.encodedLength + operations * SkipList.maximumOverhead
+    var count = 0
+    var operations = write.operations
+    while try operations.next() != nil { count += 1 }
+    return write.encodedLength + count * SkipList.maximumOverhead
   }
 
   @inline(__always)

@@ -43,17 +43,31 @@ public struct PendingWrite: @unchecked Sendable {
     }
   }
 
-  /// Calls `body` for each operation in order.
+  /// The operations in order.
   @inline(__always)
-  public func forEachOperation(
-    _ body: (WriteBatch.Operation) throws(StorageError) -> Void
-  ) throws(StorageError) {
+  public var operations: Operations {
     switch content {
     case .operation(let tag):
-      try body(WriteBatch.Operation(tag: tag, key: first, value: second))
-    case .bytes:
-      var decoder = WriteBatch.Decoder(first)
-      while let operation = try decoder.next() { try body(operation) }
+      Operations(
+        single: WriteBatch.Operation(tag: tag, key: first, value: second),
+        decoder: WriteBatch.Decoder(.empty))
+    case .bytes: Operations(single: nil, decoder: WriteBatch.Decoder(first))
+    }
+  }
+
+  /// Goes through a write's operations.
+  public struct Operations {
+    fileprivate var single: WriteBatch.Operation?
+    fileprivate var decoder: WriteBatch.Decoder
+
+    /// The next one, nil at the end. Errors: `corruption` when the bytes are no batch.
+    @inline(__always)
+    public mutating func next() throws(StorageError) -> WriteBatch.Operation? {
+      if let operation = single {
+        single = nil
+        return operation
+      }
+      return try decoder.next()
     }
   }
 }
