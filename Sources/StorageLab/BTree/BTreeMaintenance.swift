@@ -3,13 +3,12 @@ final class BTreeMaintenance: @unchecked Sendable {
   private let lock = WaitableLock()
   private var isRequested = false
   private var isBusy = false
-  private var isStopping = false
   private let checkpointer: BTreeCheckpointer
-  private var thread: LabThread?
+  private var worker: WorkerThread?
 
   init(_ checkpointer: BTreeCheckpointer) throws(StorageError) {
     self.checkpointer = checkpointer
-    thread = try LabThread(name: "btree-checkpoint") { [unowned self] in self.loop() }
+    worker = try WorkerThread(name: "btree-checkpoint", lock: lock) { [unowned self] in step() }
   }
 
   /// Asks for a checkpoint. Cheap to repeat.
@@ -25,30 +24,25 @@ final class BTreeMaintenance: @unchecked Sendable {
     lock.withLock { while isRequested || isBusy { lock.wait() } }
   }
 
-  /// Lets a running checkpoint finish and ends the thread.
+  /// Lets a running checkpoint finish and ends the thread; one that was only asked for is not
+  /// run.
   func stop() {
+    worker?.stop()
     lock.withLock {
-      isStopping = true
+      isRequested = false
       lock.wakeAll()
     }
-    thread?.join()
-    thread = nil
   }
 
-  private func loop() {
-    lock.lock()
-    while true {
-      while !isRequested && !isStopping { lock.wait() }
-      if isStopping { break }
-      isRequested = false
-      isBusy = true
-      lock.unlock()
-      checkpointer.runReporting()
-      lock.lock()
-      isBusy = false
-      lock.wakeAll()
-    }
+  private func step() -> Bool {
+    if !isRequested { return false }
     isRequested = false
+    isBusy = true
     lock.unlock()
+    checkpointer.runReporting()
+    lock.lock()
+    isBusy = false
+    lock.wakeAll()
+    return true
   }
 }

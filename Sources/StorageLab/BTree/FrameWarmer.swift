@@ -12,15 +12,15 @@ final class FrameWarmer: @unchecked Sendable {
   private let limit: Int
   private let lock = WaitableLock()
   private var wanted = 0
-  private var isStopping = false
-  private var thread: LabThread?
+  private var warmed = 0
+  private var worker: WorkerThread?
 
   /// Warms up to `limit` bytes of `memory`, which must stay mapped until `stop` returned.
   /// Errors: `io` when the system has no thread to give.
   init(_ memory: UnsafeMutableRawPointer, limit: Int) throws(StorageError) {
     self.memory = memory
     self.limit = limit
-    thread = try LabThread(name: "btree-frames") { [unowned self] in loop() }
+    worker = try WorkerThread(name: "btree-frames", lock: lock) { [unowned self] in step() }
   }
 
   /// Asks for all memory below `bytes`.
@@ -31,29 +31,16 @@ final class FrameWarmer: @unchecked Sendable {
     }
   }
 
-  func stop() {
-    lock.withLock {
-      isStopping = true
-      lock.wakeAll()
-    }
-    thread?.join()
-    thread = nil
-  }
+  func stop() { worker?.stop() }
 
-  private func loop() {
-    var warmed = 0
+  private func step() -> Bool {
+    if warmed >= wanted { return false }
+    let count = min(FrameWarmer.stepBytes, wanted - warmed)
+    lock.unlock()
+    let status = lab_populate_write(memory + warmed, count)
     lock.lock()
-    defer { lock.unlock() }
-    while true {
-      while warmed >= wanted && !isStopping { lock.wait() }
-      if isStopping { return }
-      let count = min(FrameWarmer.stepBytes, wanted - warmed)
-      lock.unlock()
-      let status = lab_populate_write(memory + warmed, count)
-      lock.lock()
-      // A system that cannot: memory then comes as it is touched.
-      if status != 0 { return }
-      warmed += count
-    }
+    // A system that cannot: memory then comes as it is touched.
+    warmed = status == 0 ? warmed + count : limit
+    return true
   }
 }

@@ -18,9 +18,15 @@ final class LogAppender {
 
   private var canMap: Bool
   private var window: (any MappedRegion)?
-  /// Address that offset 0 of the file would have, and the offset at which the window ends.
+  /// Address that offset 0 of the file would have.
   private var origin: UnsafeMutableRawPointer?
   private var windowEnd = 0
+  /// Up to here records are stored without a further thought: the window's end, or its middle
+  /// while the next window is still to be asked for.
+  private var easyEnd = 0
+  private let ahead: WindowAhead?
+  /// The next window, once it is prepared and needed.
+  private var next: WindowAhead.Prepared?
 
   private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private var buffered = 0
@@ -35,8 +41,9 @@ final class LogAppender {
   /// Records before this position have been handed to the file.
   var handedOver: LSN { end - LSN(buffered) }
 
-  init(_ segment: LogSegment, isMapped: Bool, counters: IOCounters?) {
+  init(_ segment: LogSegment, isMapped: Bool, ahead: WindowAhead?, counters: IOCounters?) {
     self.segment = segment
+    self.ahead = ahead
     counts = counters?.cells[FileClass.log.rawValue]
     canMap = isMapped
     limit = Int(segment.fileBytes)
@@ -44,6 +51,9 @@ final class LogAppender {
   }
 
   deinit {
+    // The file may be recycled once nobody appends to it.
+    ahead?.drop()
+    next?.region.unmap()
     window?.unmap()
     buffer.deallocate()
   }
@@ -55,7 +65,7 @@ final class LogAppender {
     _ write: PendingWrite, recordBytes: Int, lag: UInt32
   ) throws(StorageError) {
     let start = offset
-    if start + recordBytes <= windowEnd, let origin {
+    if start + recordBytes <= easyEnd, let origin {
       store(write, lag: lag, at: origin + start, offset: start)
       counts?.countMapped(recordBytes)
       offset = start + recordBytes
@@ -64,10 +74,22 @@ final class LogAppender {
     }
   }
 
-  /// Maps the next window, or goes through the buffer where no window holds the record.
+  /// Asks for the next window, maps it, or goes through the buffer where no window holds the
+  /// record.
   private func appendSlowly(
     _ write: PendingWrite, recordBytes: Int, lag: UInt32
   ) throws(StorageError) {
+    if easyEnd < windowEnd {
+      easyEnd = windowEnd
+      if let next = windowRange(at: windowEnd) {
+        ahead?.prepare(
+          segment.file, offset: Int64(next.lowerBound), length: next.count,
+          isBlank: !segment.isRecycled)
+      }
+      return try append(write, recordBytes: recordBytes, lag: lag)
+    }
+    // Before anything is written behind the window's edge: it must not be blanked after that.
+    if let prepared = ahead?.take() { next = prepared }
     if canMap, try mapWindow(covering: recordBytes) {
       return try append(write, recordBytes: recordBytes, lag: lag)
     }
@@ -122,29 +144,48 @@ final class LogAppender {
     return true
   }
 
+  /// The window around `offset`, nil at the segment's end.
+  private func windowRange(at offset: Int) -> Range<Int>? {
+    let start = offset / LogAppender.windowBytes * LogAppender.windowBytes
+    return offset < limit ? start..<min(start + LogAppender.windowBytes, limit) : nil
+  }
+
   /// Whether a window now holds the next `length` bytes; maps the one at the next record's
   /// place. False when the record crosses a window's edge or the medium cannot map.
   private func mapWindow(covering length: Int) throws(StorageError) -> Bool {
-    let start = offset / LogAppender.windowBytes * LogAppender.windowBytes
-    let end = min(start + LogAppender.windowBytes, limit)
-    guard offset + length <= end else { return false }
+    guard let range = windowRange(at: offset), offset + length <= range.upperBound else {
+      return false
+    }
     try flush()
     window?.unmap()
     window = nil
     origin = nil
     windowEnd = 0
-    do throws(StorageError) {
-      let region = try segment.file.map(
-        offset: Int64(start), length: end - start,
-        blankFrom: segment.isRecycled ? nil : Int64(offset))
-      window = region
-      origin = region.bytes.baseAddress.map { $0 - start }
-      windowEnd = end
-      return true
-    } catch  where error.code == .unsupported {
+    easyEnd = 0
+    guard let region = try map(range) else {
       canMap = false
       return false
     }
+    window = region
+    origin = region.bytes.baseAddress.map { $0 - range.lowerBound }
+    windowEnd = range.upperBound
+    easyEnd = ahead == nil ? windowEnd : range.lowerBound + range.count / 2
+    return true
+  }
+
+  /// The window that was prepared, or one mapped now; nil when the medium cannot map.
+  private func map(_ range: Range<Int>) throws(StorageError) -> (any MappedRegion)? {
+    let start = Int64(range.lowerBound)
+    if let next {
+      self.next = nil
+      if next.offset == start { return next.region }
+      next.region.unmap()
+    }
+    do throws(StorageError) {
+      return try segment.file.map(
+        offset: start, length: range.count,
+        blankFrom: segment.isRecycled ? nil : Int64(offset))
+    } catch  where error.code == .unsupported { return nil }
   }
 
   /// Room for `length` more bytes in the buffer.

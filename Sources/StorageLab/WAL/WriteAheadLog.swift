@@ -47,6 +47,8 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// The appender's state; only the appender touches it. Nil before the first record, and
   /// after records were taken back: then the next one begins a new segment.
   private var appender: LogAppender?
+  /// The appender's, kept from segment to segment.
+  private var ahead: WindowAhead?
   /// The appender holds records that are not in the file yet.
   private var isBuffering = false
   /// Where the group that is being appended began: nothing before it is ever taken back.
@@ -338,8 +340,11 @@ public final class WriteAheadLog: @unchecked Sendable {
       segments.last?.end = position
       segments.append(segment)
     }
+    let isMapped = options.durability != .commit
+    // Without the thread each window is mapped as it is needed.
+    if isMapped && ahead == nil && options.maintenance == .background { ahead = try? WindowAhead() }
     let next = LogAppender(
-      segment, isMapped: options.durability != .commit, counters: options.counters)
+      segment, isMapped: isMapped, ahead: ahead, counters: options.counters)
     appender = next
     return next
   }
@@ -438,6 +443,8 @@ public final class WriteAheadLog: @unchecked Sendable {
     timer?.stop()
     timer = nil
     appender = nil
+    ahead?.stop()
+    ahead = nil
     syncLock.withLock {
       // A group that was never committed stays as it is: recovery decides.
       let end = appended.load(ordering: .relaxed)
