@@ -27,8 +27,7 @@ struct PageSearch {
 }
 
 extension BTreePage {
-  /// Finds `key`: a branch-free binary search over the 4-byte heads, then whole keys where
-  /// heads tie. Never reads outside the page, whatever its bytes are.
+  /// Finds `key`: a search over the 4-byte heads, then whole keys where heads tie. Never reads outside the page, whatever its bytes are.
   /// Complexity: O(log n) heads, about one key.
   @inline(__always)
   func search(_ key: ByteSlice) -> PageSearch {
@@ -42,7 +41,7 @@ extension BTreePage {
     }
     let suffix = key.dropFirst(prefixLength)
     let head = suffix.head
-    let first = lowerBound(head, from: 0, count)
+    let first = lowerBound(head, count)
     if first == count || self.head(first) != head { return PageSearch(first, .absent) }
     return searchTies(suffix, head, first, count)
   }
@@ -78,19 +77,23 @@ extension BTreePage {
     return first | last == 0
   }
 
-  /// Index in `start ..< start + length` of the first head that is not below `head`.
+  /// Index in `0 ..< count` of the first head that is not below `head`: halves the range down to
+  /// what is counted faster.
   @inline(__always)
-  private func lowerBound(_ head: UInt32, from start: Int, _ length: Int) -> Int {
-    if length == 0 { return start }
-    var low = start
-    var rest = length
-    while rest > 1 {
-      let half = rest >> 1
+  private func lowerBound(_ head: UInt32, _ count: Int) -> Int {
+    var low = 0
+    var rest = count
+    while rest > BTreePage.countedSlots {
+      let half = rest &>> 1
       low = self.head(low &+ half &- 1) < head ? low &+ half : low
       rest &-= half
     }
-    return self.head(low) < head ? low &+ 1 : low
+    return low
+      &+ lab_count_below(
+        base + (BTreePage.headerBytes &+ low &* BTreePage.slotBytes), rest, head)
   }
+
+  private static let countedSlots = 32
 
   /// Binary search among the keys whose heads equal the wanted one.
   @inline(__always)
