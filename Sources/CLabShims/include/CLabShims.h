@@ -49,6 +49,8 @@ void lab_name_thread(const char *name);
 
 /// Prefetches the cache line at `address` for reading.
 static inline void lab_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+/// Prefetches the cache line at `address` for writing.
+static inline void lab_prefetch_write(const void *address) { __builtin_prefetch(address, 1, 3); }
 
 /// How many of `count` slots of 8 bytes have a first word, little-endian, below `head`. Without a
 /// branch per slot: a binary search's mispredicted branches cost more, up to some dozens of slots.

@@ -47,9 +47,9 @@ extension BTreePage {
   }
 
   /// Where `key` lies to the keys that begin with the page's prefix: before, among or behind
-  /// them. REQUIRES: the prefix lies inside the page.
+  /// them. REQUIRES: there is a prefix, inside the page.
   @inline(__always)
-  private func comparePrefix(_ key: ByteSlice, _ length: Int) -> Int {
+  func comparePrefix(_ key: ByteSlice, _ length: Int) -> Int {
     if length <= 8 && key.count >= 8 {
       // The prefix ends the page: the last word has it in its low bytes.
       let shift = UInt64(truncatingIfNeeded: 64 &- 8 &* length)

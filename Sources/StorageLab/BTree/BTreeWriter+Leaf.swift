@@ -10,13 +10,10 @@ extension BTreeWriter {
   ) -> Bool {
     let index = found.index
     if found.outcome == .exact { return overwrite(page, index, entry, &old) }
-    let prefix = page.prefix
-    if prefix.count > entry.inlineKeyBytes
-      || memcmp(prefix.base, entry.key.base, prefix.count) != 0
-    {
-      return false
-    }
-    let suffix = entry.inlineKey.dropFirst(prefix.count)
+    let prefix = page.prefixLength
+    if prefix > entry.inlineKeyBytes { return false }
+    if prefix > 0 && page.comparePrefix(entry.key, prefix) != 0 { return false }
+    let suffix = entry.inlineKey.dropFirst(prefix)
     return insert(page, index, suffix, entry)
   }
 

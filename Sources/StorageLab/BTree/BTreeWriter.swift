@@ -82,7 +82,11 @@ final class BTreeWriter: @unchecked Sendable {
   @inline(__always)
   func prepare(_ operation: WriteBatch.Operation) throws(StorageError) {
     switch operation.tag {
-    case .put, .delete:
+    case .put:
+      leafFound = try descend(operation.key)
+      preparedKey = operation.key.base
+      cache.prefetchRoom(path[depth &- 1].id, operation.key.count &+ operation.value.count)
+    case .delete:
       leafFound = try descend(operation.key)
       preparedKey = operation.key.base
     case .deleteRange:
