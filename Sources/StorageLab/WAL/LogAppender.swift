@@ -21,8 +21,8 @@ final class LogAppender {
   /// Address that offset 0 of the file would have.
   private var origin: UnsafeMutableRawPointer?
   private var windowEnd = 0
-  /// Up to here records are stored without a further thought: the window's end, or its middle
-  /// while the next window is still to be asked for.
+  /// Up to here records are stored without a further thought: the window's end, or less while
+  /// the next window is still to be asked for.
   private var easyEnd = 0
   private let ahead: WindowAhead?
   /// The next window, once it is prepared and needed.
@@ -169,7 +169,9 @@ final class LogAppender {
     window = region
     origin = region.bytes.baseAddress.map { $0 - range.lowerBound }
     windowEnd = range.upperBound
-    easyEnd = ahead == nil ? windowEnd : range.lowerBound + range.count / 2
+    // A log that fills a window will fill the next; of a small one the first half is enough.
+    let isFirst = segment.header.base == 0 && range.lowerBound == 0
+    easyEnd = ahead == nil ? windowEnd : isFirst ? range.count / 2 : offset
     return true
   }
 
