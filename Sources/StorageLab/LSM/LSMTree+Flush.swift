@@ -11,7 +11,9 @@ extension LSMTree {
         remedy: "Split the batch")
     }
     try throttle(groupBytes)
-    if active.byteCount < tuning.memtableBytes && needed <= active.remaining { return }
+    if active.byteCount < tuning.memtableBytes && needed <= active.remaining {
+      return keepPace()
+    }
     if active.isEmpty {
       // Only too small for this write: one of its size takes the place.
       return try installMemtable(capacity: needed, keepingOld: false)
@@ -31,9 +33,39 @@ extension LSMTree {
       if !keepingOld { state.memtables.removeFirst() }
       state.memtables.insert(fresh, at: 0)
       active = fresh
+      nextLook = FlushPace.firstLook(tuning.memtableBytes, mayWait: keepingOld && isBackground)
       slots.publish(memtables: state.memtables, version: state.version)
       lock.wakeAll()
     }
+  }
+
+  private var isBackground: Bool { options.maintenance == .background }
+
+  /// While the last memtable is being flushed, lets the writer wait a little now and then, so
+  /// that the flush ends before this memtable is full. REQUIRES: the caller leads.
+  private func keepPace() {
+    if active.byteCount < nextLook { return }
+    let now = options.clock.nanoseconds
+    let (delay, next) = flushPace.delay(
+      filled: active.byteCount, of: tuning.memtableBytes, now: now, sinceLastLook: now &- lastLook)
+    nextLook = next
+    lastLook = now
+    guard delay > 0 else { return }
+    lock.lock()
+    defer { lock.unlock() }
+    let attempts = state.flushAttempts
+    var isWoken = true
+    while isWoken && !state.isStopping && state.flushAttempts == attempts
+      && options.clock.nanoseconds &- now < delay
+    {
+      isWoken = lock.wait(nanoseconds: delay - min(delay, options.clock.nanoseconds &- now))
+    }
+    lastLook = options.clock.nanoseconds
+    state.statistics.slowdowns += 1
+    options.events?.record(
+      Event(
+        .stall(cause: "a flush is behind: writes slowed down"), start: now,
+        durationNanoseconds: lastLook &- now))
   }
 
   /// Waits until fewer than the allowed memtables wait for their flush.
@@ -133,6 +165,8 @@ extension LSMTree {
     }
     guard let claimed else { return }
     let start = options.clock.nanoseconds
+    flushPace.begin(entries: claimed.old.entryCount, now: start)
+    defer { flushPace.end() }
     do throws(StorageError) {
       try flush(
         claimed.old, next: claimed.next, snapshots: claimed.snapshots, start: start)
@@ -191,7 +225,10 @@ extension LSMTree {
       var previous: SkipList.Node?
       var keptStripe = Int.max
       var node = memtable.list.first
+      var steps = 0
       while let current = node {
+        steps &+= 1
+        if steps & 0xfff == 0 { flushPace.note(entries: steps) }
         let key = SkipList.key(current)
         let tag = SkipList.tag(current)
         if let previous, SkipList.key(previous) == key {

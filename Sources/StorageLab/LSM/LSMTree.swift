@@ -32,6 +32,13 @@ final class LSMTree: @unchecked Sendable {
   var lastSequence: UInt64 = 0
   /// Nanoseconds of delay that throttled writes have earned and not yet slept.
   var throttleDebt: UInt64 = 0
+  /// Operations of a batch that are applied together, and what looks for their places.
+  private let together: UnsafeMutablePointer<WriteBatch.Operation>
+  private let warmer = SkipListWarmer()
+  /// Bytes of the active memtable at which a write looks whether it must wait.
+  var nextLook = 0
+  /// When the last such look ended.
+  var lastLook: UInt64 = 0
   /// Where the log will go on; while it is replayed and without one.
   var replayedEnd: LSN = 0
 
@@ -39,6 +46,8 @@ final class LSMTree: @unchecked Sendable {
   let lock = WaitableLock()
   var state: State
   var threads: [LabThread] = []
+
+  let flushPace = FlushPace()
 
   struct State {
     /// The active one first, then those that wait for their flush, newest first.
@@ -92,10 +101,14 @@ final class LSMTree: @unchecked Sendable {
     active = try Memtable(
       capacity: LSMTree.capacity(tuning, needed: 0), logStart: manifestState.replay.lsn,
       sequenceStart: manifestState.replay.sequence, prefix: version.sharedPrefix)
+    together = .allocate(capacity: SkipListWarmer.lanes)
     state = State(memtables: [active], version: version)
+    nextLook = tuning.memtableBytes
     state.nextFileNumber = manifestState.nextFileNumber
     slots = ViewSlots(memtables: [active], version: version)
   }
+
+  deinit { together.deallocate() }
 
   /// A memtable closes at `memtableBytes`, so some more room lets the last write in.
   static func capacity(_ tuning: LSMTuning, needed: Int) -> Int {
@@ -218,24 +231,55 @@ final class LSMTree: @unchecked Sendable {
   /// bytes of their keys and values.
   @inline(__always)
   func apply(_ write: PendingWrite) throws(StorageError) -> UInt64 {
-    var bytes = 0
+    if !write.isSingle { return try applyBatch(write) }
+    var operations = write.operations
+    guard let operation = try operations.next() else { return 0 }
+    return apply(operation)
+  }
+
+  /// A few operations at a time, whose places in the memtable are looked for together.
+  @inline(never)
+  private func applyBatch(_ write: PendingWrite) throws(StorageError) -> UInt64 {
+    var bytes: UInt64 = 0
+    var count = 0
     var operations = write.operations
     while let operation = try operations.next() {
-      lastSequence &+= 1
-      bytes &+= operation.key.count &+ operation.value.count
-      switch operation.tag {
-      case .put:
-        active.insert(operation.key, operation.value, EntryTag.make(lastSequence, .put))
-      case .delete: active.insert(operation.key, .empty, EntryTag.make(lastSequence, .delete))
-      case .deleteRange:
-        if operation.key.compare(operation.value) < 0 {
-          active.insertRangeTombstone(operation.key, operation.value, sequence: lastSequence) {
-            lock.withLock { snapshotSequences } + [visible.load(ordering: .relaxed)]
-          }
+      together[count] = operation
+      count &+= 1
+      if count == SkipListWarmer.lanes {
+        bytes &+= applyTogether(count)
+        count = 0
+      }
+    }
+    return bytes &+ applyTogether(count)
+  }
+
+  private func applyTogether(_ count: Int) -> UInt64 {
+    if count > 1 {
+      warmer.begin()
+      for index in 0..<count { active.warm(together[index].key, warmer) }
+      warmer.run(active.list)
+    }
+    var bytes: UInt64 = 0
+    for index in 0..<count { bytes &+= apply(together[index]) }
+    return bytes
+  }
+
+  @inline(__always)
+  private func apply(_ operation: WriteBatch.Operation) -> UInt64 {
+    lastSequence &+= 1
+    switch operation.tag {
+    case .put:
+      active.insert(operation.key, operation.value, EntryTag.make(lastSequence, .put))
+    case .delete: active.insert(operation.key, .empty, EntryTag.make(lastSequence, .delete))
+    case .deleteRange:
+      if operation.key.compare(operation.value) < 0 {
+        active.insertRangeTombstone(operation.key, operation.value, sequence: lastSequence) {
+          lock.withLock { snapshotSequences } + [visible.load(ordering: .relaxed)]
         }
       }
     }
-    return UInt64(bytes)
+    return UInt64(operation.key.count &+ operation.value.count)
   }
 
   /// Bytes that a write may take in the memtable's arena, at most.
@@ -258,7 +302,7 @@ final class LSMTree: @unchecked Sendable {
     for write in group {
       needed += try LSMTree.arenaBytes(write, remaining: active.remaining - needed)
     }
-    if active.byteCount < tuning.memtableBytes && needed <= active.remaining
+    if active.byteCount < nextLook && needed <= active.remaining
       && !isThrottled.load(ordering: .relaxed)
     {
       return

@@ -15,7 +15,7 @@ public struct LSMTuning: Sendable {
   /// Compress blocks with LZ4.
   public var isCompressed = true
   /// Tables in level 0 that make a merge due, that slow writers down and that stop them.
-  public var levelZeroTables = 4
+  public var levelZeroTables = 5
   public var levelZeroSlowdown = 20
   public var levelZeroStop = 36
   /// Bytes of the first level below 0, and how much larger each next one is.

@@ -41,7 +41,9 @@ import Testing
     }
     #expect(seen == sorted)
     for (index, key) in sorted.enumerated() {
-      let found = key.withSlice { memtable.find($0, at: .max).map { SkipList.value($0).array } }
+      let found = key.withSlice { key in
+        memtable.find(key, hash: BloomFilter.hash(key), at: .max).map { SkipList.value($0).array }
+      }
       #expect(found == key)
       let before = key.withSlice {
         memtable.list.lastBefore($0, .max).map { SkipList.key($0).array }

@@ -6,6 +6,7 @@ import Synchronization
 /// entry once its links are published and judge by its sequence whether it counts.
 final class Memtable: @unchecked Sendable {
   let list: SkipList
+  private let filter: MemtableFilter
   private let arena: MemtableArena
   /// The log position from which this memtable's records start.
   let logStart: LSN
@@ -28,7 +29,9 @@ final class Memtable: @unchecked Sendable {
   init(
     capacity: Int, logStart: LSN, sequenceStart: UInt64, prefix: [UInt8] = []
   ) throws(StorageError) {
-    arena = try MemtableArena(capacity: capacity + Memtable.fixedBytes)
+    let filterBytes = MemtableFilter.byteCount(capacity: capacity)
+    arena = try MemtableArena(capacity: capacity + Memtable.fixedBytes + filterBytes)
+    filter = MemtableFilter(arena.allocate(filterBytes), byteCount: filterBytes)
     self.logStart = logStart
     self.sequenceStart = sequenceStart
     let height = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: 1)
@@ -90,6 +93,7 @@ final class Memtable: @unchecked Sendable {
   /// Adds an entry. REQUIRES: the caller is the only writer, the arena has room for
   /// `key.count + value.count + SkipList.maximumOverhead`, and no entry has this key and tag.
   func insert(_ key: ByteSlice, _ value: ByteSlice, _ tag: UInt64) {
+    filter.insert(BloomFilter.hash(key))
     let head = list.head(of: key)
     var height = list.height.pointee.load(ordering: .relaxed)
     let tail = tails[0]
@@ -130,6 +134,12 @@ final class Memtable: @unchecked Sendable {
       ordering: .relaxed)
   }
 
+  /// Lets `warmer` look for the place of `key` too.
+  func warm(_ key: ByteSlice, _ warmer: SkipListWarmer) {
+    filter.prefetch(BloomFilter.hash(key))
+    warmer.add(key, to: list)
+  }
+
   /// One in four nodes reaches the next level (xorshift64, Marsaglia 2003).
   @inline(__always)
   private func randomHeight() -> Int {
@@ -162,10 +172,11 @@ final class Memtable: @unchecked Sendable {
     rangeTombstoneCount == 0 ? nil : tombstones.withLock { $0 }
   }
 
-  /// The newest version of `key` visible at `sequence`.
+  /// The newest version of `key` visible at `sequence`. `hash` is `BloomFilter.hash(key)`.
   @inline(__always)
-  func find(_ key: ByteSlice, at sequence: UInt64) -> SkipList.Node? {
-    guard let node = list.firstAtOrAfter(key, EntryTag.newest(at: sequence)),
+  func find(_ key: ByteSlice, hash: UInt64, at sequence: UInt64) -> SkipList.Node? {
+    guard filter.mayContain(hash),
+      let node = list.firstAtOrAfter(key, EntryTag.newest(at: sequence)),
       SkipList.key(node) == key
     else { return nil }
     return node

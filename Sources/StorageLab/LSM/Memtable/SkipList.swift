@@ -91,7 +91,7 @@ struct SkipList {
 
   /// Whether the entry behind `link` sorts before (key, tag).
   @inline(__always)
-  private func isBefore(_ link: UInt64, _ head: UInt32, _ key: ByteSlice, _ tag: UInt64) -> Bool {
+  func isBefore(_ link: UInt64, _ head: UInt32, _ key: ByteSlice, _ tag: UInt64) -> Bool {
     let linkHead = UInt32(truncatingIfNeeded: link)
     if linkHead != head { return linkHead < head }
     return isNodeBefore(node(link), key, tag)

@@ -53,9 +53,10 @@ final class ReadView: @unchecked Sendable {
   func read(
     _ key: ByteSlice, at sequence: UInt64, _ body: (ByteSlice) -> Void
   ) throws(StorageError) -> Bool {
+    let hash = BloomFilter.hash(key)
     for index in 0..<memtableCount {
       let node = unmanagedMemtables[index]._withUnsafeGuaranteedRef { memtable in
-        memtable.hasEntries ? memtable.find(key, at: sequence) : nil
+        memtable.hasEntries ? memtable.find(key, hash: hash, at: sequence) : nil
       }
       if let node {
         if !EntryTag.isPut(SkipList.tag(node)) { return false }
@@ -63,7 +64,7 @@ final class ReadView: @unchecked Sendable {
         return true
       }
     }
-    return try readTables(key, at: sequence, body)
+    return try readTables(key, hash, at: sequence, body)
   }
 
   /// As `read`, with the memtables' range tombstones: the newest source that knows the key,
@@ -72,9 +73,10 @@ final class ReadView: @unchecked Sendable {
     _ key: ByteSlice, at sequence: UInt64, tombstones: [MemtableTombstones?],
     _ body: (ByteSlice) -> Void
   ) throws(StorageError) -> Bool {
+    let hash = BloomFilter.hash(key)
     for (memtable, tombstones) in zip(memtables, tombstones) {
       let covering = tombstones?.covering(key, at: sequence) ?? 0
-      if let node = memtable.find(key, at: sequence) {
+      if let node = memtable.find(key, hash: hash, at: sequence) {
         let tag = SkipList.tag(node)
         if EntryTag.sequence(tag) > covering {
           if !EntryTag.isPut(tag) { return false }
@@ -84,14 +86,13 @@ final class ReadView: @unchecked Sendable {
       }
       if covering > 0 { return false }
     }
-    return try readTables(key, at: sequence, body)
+    return try readTables(key, hash, at: sequence, body)
   }
 
   @inline(__always)
   private func readTables(
-    _ key: ByteSlice, at sequence: UInt64, _ body: (ByteSlice) -> Void
+    _ key: ByteSlice, _ hash: UInt64, at sequence: UInt64, _ body: (ByteSlice) -> Void
   ) throws(StorageError) -> Bool {
-    let hash = BloomFilter.hash(key)
     let tag = EntryTag.newest(at: sequence)
     for levelIndex in 0..<levelCount {
       let level = unmanagedLevels[levelIndex]
