@@ -220,10 +220,11 @@ final class BTreePageCache: @unchecked Sendable {
   @inline(__always)
   func pin(_ id: UInt32) throws(StorageError) -> BTreePage {
     guard isInRange(id) else { throw outOfRange(id) }
+    var used = PageState.marked
     while true {
       let word = self.word(id)
       if PageState.isReadable(word) {
-        let pinned = (word &+ PageState.sharedUnit) & ~PageState.marked
+        let pinned = (word &+ PageState.sharedUnit) & ~used
         if state(id).pointee.weakCompareExchange(
           expected: word, desired: pinned, ordering: .acquiring
         ).exchanged {
@@ -231,6 +232,7 @@ final class BTreePageCache: @unchecked Sendable {
         }
       } else {
         try fault(id)
+        used = 0
       }
     }
   }
@@ -324,7 +326,9 @@ final class BTreePageCache: @unchecked Sendable {
 
   // MARK: Faults
 
-  /// Makes the page resident. Errors: `corruption`, `io`, `closed`.
+  /// Makes the page resident and leaves it marked: the use that brought it in does not count, so
+  /// that a page used once goes before one used again, and a scan before what it passes. The
+  /// clock's hand comes to its frame last of all. Errors: `corruption`, `io`, `closed`.
   @inline(never)
   func fault(_ id: UInt32) throws(StorageError) {
     guard isInRange(id) else { throw outOfRange(id) }
@@ -355,7 +359,7 @@ final class BTreePageCache: @unchecked Sendable {
     }
     var word = state(id).pointee.load(ordering: .relaxed)
     while true {
-      let next = ((word & ~(PageState.exclusive | PageState.marked)) | PageState.resident)
+      let next = (word & ~PageState.exclusive) | PageState.resident | PageState.marked
       let (exchanged, original) = state(id).pointee.weakCompareExchange(
         expected: word, desired: next &+ PageState.versionUnit, ordering: .releasing)
       if exchanged { return }

@@ -6,7 +6,7 @@ import Synchronization
 ///
 ///     bits 0…15   shared pins
 ///     bit  16     dirty: differs from the file
-///     bit  17     marked: not used since the clock's hand passed
+///     bit  17     marked: not used since the clock's hand passed, or since it was read in
 ///     bit  18     exclusive: being edited, loaded or evicted
 ///     bit  19     resident
 ///     bits 20…63  version: goes up with every edit, load, eviction and replacement

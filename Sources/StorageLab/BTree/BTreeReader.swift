@@ -118,8 +118,9 @@ struct BTreeReader {
         guard try faultChild(child, of: id, word) else { return nil }
         next = cache.word(child)
         if !PageState.isReadable(next) || !cache.validate(id, word) { return nil }
+      } else {
+        cache.touch(child, next)
       }
-      cache.touch(child, next)
       let childLevel = BTreePageCache.optimistically { cache.page(child).level }
       level &-= 1
       if childLevel != level {
