@@ -4,7 +4,8 @@
 #   make test     everything CI checks: format, warnings, links, all tests
 #
 #   make bench-peers   the B-tree beside LMDB, the LSM tree beside RocksDB and LevelDB (installs
-#                      their libraries); also bench-btree-peers and bench-lsm-peers alone
+#                      their libraries); also bench-btree-peers, bench-btree-cold (data of four
+#                      times the cache) and bench-lsm-peers alone
 #   make test-peers    the tests of the peers
 #   make sanitize      tests under AddressSanitizer and ThreadSanitizer; builds anew for each
 
@@ -19,7 +20,7 @@ PEER_HEADERS := lmdb.h:liblmdb-dev rocksdb/c.h:librocksdb-dev leveldb/c.h:liblev
 # What runs several threads, for the sanitizers; `make sanitize TESTS=.` runs all.
 TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTree|LSM|OpenTableTests|RangeGapTests|RateLimiterTests|SQLite|ReadBodyTests
 
-.PHONY: bench test bench-peers build-peers bench-btree-peers bench-lsm-peers \
+.PHONY: bench test bench-peers build-peers bench-btree-peers bench-btree-cold bench-lsm-peers \
   bench-lsm-overload test-peers sanitize build lint format dependencies clean
 
 bench: build
@@ -39,7 +40,7 @@ PEER_BENCH = .build-peers/release/labctl bench run --keys random --records 10000
 BTREE_BENCH = $(PEER_BENCH) --engines btree,lmdb --cache 512MiB $(ARGS)
 LSM_BENCH = $(PEER_BENCH) --engines lsm,rocksdb,leveldb --cache 64MiB $(ARGS)
 
-bench-peers: bench-btree-peers bench-lsm-peers
+bench-peers: bench-btree-peers bench-btree-cold bench-lsm-peers
 
 build-peers:
 	@Scripts/install-dependencies $(PEER_HEADERS)
@@ -50,6 +51,15 @@ bench-btree-peers: build-peers
 	  seekrandom10 readwhilewriting overwrite deleterandom fillsync
 	$(BTREE_BENCH) --threads 2 readrandom
 	$(BTREE_BENCH) --threads 4 fillsync
+
+# Data of four times the cache, and no more in memory than the cache when the clock starts. The
+# requests are few, since all that they read stays in the operating system's memory.
+BTREE_COLD = $(BTREE_BENCH) --cold --records 2000000 --cache 56MiB --operations 5000
+
+bench-btree-cold: build-peers
+	$(BTREE_COLD) --distribution uniform readrandom overwrite
+	$(BTREE_COLD) --distribution zipfian readrandom overwrite
+	$(BTREE_COLD) ycsb-a
 
 # The cache and each write buffer are smaller than the data. With two threads the reads follow
 # a fill of theirs.

@@ -17,6 +17,7 @@ struct BenchCommand: ParsableCommand {
       Examples:
         labctl bench
         labctl bench fillseq readrandom --engines btree,lsm --records 1000000
+        labctl bench readrandom --cold --records 4000000 --cache 112MiB --operations 10000
         labctl bench --workload ycsb-a --threads 2 --durability commit --rounds 5
         labctl bench show latest
       """,
@@ -48,6 +49,12 @@ struct BenchRunCommand: ParsableCommand {
   var durability: Durability?
   @Option(help: "Cache budget of each engine, such as 64MiB.")
   var cache: ByteSize?
+  @Flag(
+    help: """
+      Begin each workload on a filled database with no more of it in memory than the cache \
+      budget: for data larger than memory.
+      """)
+  var cold = false
   @Option(help: "Override the workloads' distribution of requests.")
   var distribution: Distribution?
   @Option(help: "Seed of records and requests.")
@@ -87,6 +94,7 @@ struct BenchRunCommand: ParsableCommand {
     if let threads { configuration.threads = threads }
     if let durability { configuration.durability = durability.description }
     if let cache { configuration.cacheBytes = cache.bytes }
+    if cold { configuration.isCold = true }
     if let distribution { configuration.distribution = distribution }
     if let seed { configuration.seed = seed }
     if let rounds { configuration.rounds = rounds }

@@ -14,6 +14,9 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
   public var keys: KeyStyle?
   public var durability = Durability.process.description
   public var cacheBytes = 8 << 20
+  /// Whether each workload on a filled database begins from a start with no more of it in memory
+  /// than the cache budget; nil, as in older bundles, is no.
+  public var isCold: Bool?
   /// Set when the run overrides the workloads' own distributions.
   public var distribution: Distribution?
   public var seed: UInt64 = 42

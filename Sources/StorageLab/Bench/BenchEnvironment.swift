@@ -18,6 +18,8 @@ public struct BenchEnvironment: Sendable {
   public var processorSeconds: @Sendable () -> Double = { ProcessUsage.processorSeconds() }
   /// Bytes that this process has handed to system calls that write, so far.
   public var processBytesWritten: @Sendable () -> UInt64 = { ProcessUsage.bytesWritten() }
+  /// What the operating system has counted as this process's I/O; nil where it does not tell.
+  public var systemIO: @Sendable () -> SystemIO? = { ProcessUsage.systemIO() }
   /// Blocks that the files below a directory take.
   public var diskUsage: @Sendable (String) -> BenchMeasurement.Space = {
     ProcessUsage.diskUsage($0)
@@ -69,14 +71,32 @@ public enum ProcessUsage {
   }
 
   /// All writes by system calls, `wchar` of proc(5); 0 where the system does not tell.
-  public static func bytesWritten() -> UInt64 {
+  public static func bytesWritten() -> UInt64 { account()?["wchar:"] ?? 0 }
+
+  /// The I/O of this process since it began; nil where the system keeps no account.
+  public static func systemIO() -> SystemIO? {
+    guard let account = account() else { return nil }
+    var io = SystemIO()
+    io.bytesRead = account["read_bytes:"] ?? 0
+    io.bytesWritten = account["write_bytes:"] ?? 0
+    var usage = rusage()
+    if getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 {
+      io.majorFaults = UInt64(max(0, usage.ru_majflt))
+    }
+    return io
+  }
+
+  /// `/proc/self/io`, see proc(5).
+  private static func account() -> [Substring: UInt64]? {
     guard let text = try? String(contentsOfFile: "/proc/self/io", encoding: .ascii) else {
-      return 0
+      return nil
     }
-    for line in text.split(separator: "\n") where line.hasPrefix("wchar: ") {
-      return UInt64(line.dropFirst(7)) ?? 0
+    var account: [Substring: UInt64] = [:]
+    for line in text.split(separator: "\n") {
+      let parts = line.split(separator: " ")
+      if parts.count == 2 { account[parts[0]] = UInt64(parts[1]) }
     }
-    return 0
+    return account
   }
 
   /// Processor time of the calling thread.

@@ -42,6 +42,10 @@ public struct BenchMeasurement: Sendable, Codable {
     /// Write buffers, indexes, filters: what the engine says it holds beside its cache when
     /// the requests end.
     public var memoryOutsideCache: UInt64 = 0
+    /// The operating system's account of the process, of the requests and of the upkeep; nil
+    /// where it keeps none.
+    public var systemIO: SystemIO?
+    public var settleSystemIO: SystemIO?
     /// What the engine itself counted as user bytes; held against `userBytesWritten`.
     public var engineUserBytes: UInt64 = 0
 
@@ -59,6 +63,28 @@ public struct BenchMeasurement: Sendable, Codable {
     public var liveEntries: UInt64 = 0
 
     public init() {}
+  }
+}
+
+/// What the operating system counts as a process's I/O with the medium, whichever way it is done:
+/// by calls or through a memory map.
+public struct SystemIO: Sendable, Codable, Equatable {
+  /// Bytes fetched from the medium on this process's behalf, read-ahead included.
+  public var bytesRead: UInt64 = 0
+  /// Bytes of the system's cache that this process made differ from the medium, and that are
+  /// therefore written to it sooner or later: a page that changes again before counts once.
+  public var bytesWritten: UInt64 = 0
+  /// Accesses to memory that waited for the medium.
+  public var majorFaults: UInt64 = 0
+
+  public init() {}
+
+  static func - (left: SystemIO, right: SystemIO) -> SystemIO {
+    var difference = SystemIO()
+    difference.bytesRead = left.bytesRead &- right.bytesRead
+    difference.bytesWritten = left.bytesWritten &- right.bytesWritten
+    difference.majorFaults = left.majorFaults &- right.majorFaults
+    return difference
   }
 }
 
@@ -112,6 +138,19 @@ public struct Amplification: Sendable, Equatable {
 
 extension BenchMeasurement {
   public var amplification: Amplification { Amplification(counters, space) }
+
+  /// Pages of 4 KiB that the operating system fetched from the medium per request.
+  public var pagesReadPerRequest: Double? {
+    guard let system = counters.systemIO, operations > 0 else { return nil }
+    return Double(system.bytesRead) / 4096 / Double(operations)
+  }
+
+  /// As `Amplification.write`, by the operating system's account.
+  public var systemWriteAmplification: Double? {
+    guard let during = counters.systemIO, let after = counters.settleSystemIO else { return nil }
+    return Amplification.ratio(
+      during.bytesWritten &+ after.bytesWritten, counters.userBytesWritten)
+  }
 
   /// Hits per page or block asked of the cache; nil when none was, or the counter went back.
   public var cacheHitRate: Double? {

@@ -4,15 +4,15 @@ import CLabShims
 final class BenchSession {
   let name: String
   let directory: String
-  let engine: any StorageEngine
+  /// Another one after each cold start.
+  private(set) var engine: any StorageEngine
   let events: EventLog
+  private let entry: EngineRegistry.Entry
+  private let options: EngineOptions
   private let source: any RecordSource
   private let ledger: RecordLedger
   private let configuration: BenchConfiguration
   private let environment: BenchEnvironment
-  private let durability: Durability
-  /// Its writes are counted as the process's.
-  private let writesThroughCalls: Bool
   /// The number of the next record that a workload may insert.
   private var insertBase: Int
   /// Resident memory gained in this engine's turns so far.
@@ -23,12 +23,11 @@ final class BenchSession {
     source: any RecordSource, configuration: BenchConfiguration, environment: BenchEnvironment
   ) throws(StorageError) {
     name = entry.name
-    writesThroughCalls = entry.writesThroughCalls
+    self.entry = entry
     self.directory = directory
     self.source = source
     self.configuration = configuration
     self.environment = environment
-    durability = group.durability
     events = EventLog(limit: 2_000)
     insertBase = source.count
     let threads = configuration.threads
@@ -40,12 +39,13 @@ final class BenchSession {
     ledger = RecordLedger(capacity: source.count + inserts)
     let before = environment.residentBytes()
     var options = EngineOptions(path: directory, fileSystem: environment.fileSystem)
-    options.durability = durability
+    options.durability = group.durability
     options.cacheBytes = configuration.cacheBytes
     // Write buffers beside the cache have its size, not the engine's own idea of it.
     options.writeBufferBytes = max(1, configuration.cacheBytes)
     options.clock = environment.clock
     options.events = events
+    self.options = options
     engine = try entry.open(options)
     residentBytes = environment.residentBytes() - before
   }
@@ -54,10 +54,15 @@ final class BenchSession {
   func run(_ workload: Workload, round: Int) throws(StorageError) -> BenchMeasurement {
     _ = environment.takeResidentPeak()
     let residentBefore = environment.residentBytes()
+    if configuration.isCold == true && entry.isPersistent && !workload.startsEmpty {
+      try startCold(workload)
+    }
     let before = try statistics()
+    let systemBefore = environment.systemIO()
     let cpuBefore = environment.processorSeconds()
     let (threads, beside) = try runThreads(workload)
     let cpu = environment.processorSeconds() - cpuBefore
+    let systemAfter = environment.systemIO()
     let after = try statistics()
 
     let settleStart = environment.clock.nanoseconds
@@ -68,6 +73,7 @@ final class BenchSession {
     }
     let settleNanoseconds = environment.clock.nanoseconds - settleStart
     let settled = try statistics()
+    let systemSettled = environment.systemIO()
     let peak = residentBytes + environment.takeResidentPeak() - residentBefore
     residentBytes += environment.residentBytes() - residentBefore
 
@@ -105,6 +111,10 @@ final class BenchSession {
         - (before.io[fileClass] ?? IOCounters.Counts())
       if counts != IOCounters.Counts() { counters.ioByClass[fileClass.name] = counts }
     }
+    if let systemBefore, let systemAfter, let systemSettled {
+      counters.systemIO = systemAfter - systemBefore
+      counters.settleSystemIO = systemSettled - systemAfter
+    }
     counters.memoryOutsideCache = UInt64(max(0, after.otherMemoryBytes))
     counters.cacheHits = after.cacheHits &- before.cacheHits
     counters.cacheMisses = after.cacheMisses &- before.cacheMisses
@@ -130,7 +140,7 @@ final class BenchSession {
   /// The engine's counters; what it cannot count of its writes, as the kernel counts it.
   private func statistics() throws(StorageError) -> EngineStatistics {
     var statistics = try engine.statistics()
-    if writesThroughCalls {
+    if entry.writesThroughCalls {
       statistics.io[.other, default: .init()].bytesWritten = environment.processBytesWritten()
     }
     return statistics
@@ -142,6 +152,60 @@ final class BenchSession {
   }
 
   func close() throws(StorageError) { try engine.close() }
+
+  // MARK: Cold starts
+
+  /// Reopens the database with nothing of it in memory, reads as the workload will until the
+  /// cache budget was filled from the medium, and drops what the operating system holds beside:
+  /// pages that a process has mapped stay. So an engine with a cache of its own begins with that
+  /// cache full and nothing below it, and one that maps its file with as many bytes of the map.
+  private func startCold(_ workload: Workload) throws(StorageError) {
+    try engine.close()
+    dropSystemCache(isClosed: true)
+    engine = try entry.open(options)
+    let budget = UInt64(max(0, configuration.cacheBytes))
+    let before = environment.systemIO()?.bytesRead
+    // A read fetches a page at most: the budget is overshot by a fiftieth.
+    let requests = max(100, Int(budget) / 4096 / 50)
+    // Hot records are read again and again; and where all that is asked for fits, enough is enough.
+    for piece in 0...(4 * source.count / requests) {
+      let read = environment.systemIO()?.bytesRead ?? 0
+      if let before, read - before >= budget { break }
+      try warm(workload, requests, UInt64(piece))
+    }
+    dropSystemCache(isClosed: false)
+    _ = environment.takeResidentPeak()
+  }
+
+  /// Reads records drawn as the workload draws them.
+  private func warm(
+    _ workload: Workload, _ requests: Int, _ piece: UInt64
+  ) throws(StorageError) {
+    var stream = RequestStream(
+      .warming, distribution: configuration.distribution ?? workload.distribution,
+      recordCount: source.count, insertBase: insertBase, operations: requests,
+      thread: 0, threads: 1, seed: configuration.seed &+ 1 &+ piece)
+    let executor = RequestExecutor(
+      engine, name: name, source, ledger, isAlone: true,
+      sheet: AnswerSheet(source, ledger, workload: .warming))
+    var loop = ClosedLoop(clock: environment.clock)
+    _ = try loop.run(&stream, RequestArena(source, ledger), executor)
+  }
+
+  /// Drops the database's files from the operating system's cache. Files that engines lock stay
+  /// untouched while they are open: some locks go when any handle of their file does.
+  private func dropSystemCache(isClosed: Bool) {
+    guard let names = try? environment.fileSystem.list(directory) else { return }
+    for name in names where isClosed || !name.lowercased().hasPrefix("lock") {
+      guard let file = try? environment.fileSystem.open(joinPath(directory, name), .read) else {
+        continue
+      }
+      // Pages that still differ from the medium would stay.
+      try? file.sync()
+      file.dropCached()
+      file.close()
+    }
+  }
 
   // MARK: Threads
 

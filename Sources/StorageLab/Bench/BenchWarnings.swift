@@ -47,6 +47,7 @@ extension BenchWarning {
         BenchWarning(
           .fitsCache, "the data fits the engines' caches: \(fitting.joined(separator: ", "))"))
     }
+    if bundle.configuration.isCold == true { return warnings + growth(bundle) }
     if largest > 0 && largest < UInt64(max(0, bundle.machine.memoryBytes / 2)) {
       warnings.append(
         BenchWarning(
@@ -56,6 +57,27 @@ extension BenchWarning {
     }
     return warnings
   }
+
+  /// A cold part begins with the cache budget in memory, but what it reads stays in the system's
+  /// cache until the end.
+  private static func growth(_ bundle: RunBundle) -> [BenchWarning] {
+    let budget = Double(max(1, bundle.configuration.cacheBytes))
+    var most = 0.0
+    for workload in bundle.workloads where !workload.isPreparation {
+      for round in workload.engines.flatMap(\.rounds) {
+        most = max(most, Double(round.counters.systemIO?.bytesRead ?? 0) / budget)
+      }
+    }
+    if most <= BenchWarning.harmlessGrowth { return [] }
+    return [
+      BenchWarning(
+        .fitsSystemCache,
+        "up to \(Quantity.ratio(most)) times the cache budget was read from the medium while "
+          + "requests ran, and stayed in the operating system's cache: use fewer --operations")
+    ]
+  }
+
+  private static let harmlessGrowth = 0.5
 
   /// Ten samples beyond the percentile, or it is the maximum in disguise.
   private static func samples(_ bundle: RunBundle) -> [BenchWarning] {

@@ -27,6 +27,9 @@ extension Workload {
     }
   }
 
+  /// Reads that fill a cache before what is measured; the answers are checked too.
+  static let warming = Workload("warming", "read records", .dbBench, only(.read))
+
   private static func only(_ kind: RequestKind) -> [Part] { [Part(kind: kind, share: 1)] }
 
   private static func mix(_ parts: (RequestKind, Double)...) -> [Part] {

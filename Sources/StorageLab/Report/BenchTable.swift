@@ -5,7 +5,7 @@ import Foundation
 enum BenchTable {
   static let columns = [
     "engine", "ops/s", "± %", "p50 µs", "p95", "p99", "p99.9", "max", "w-amp", "r-amp",
-    "s-amp", "written", "syncs", "hit %", "cpu µs", "settle", "RSS",
+    "s-amp", "written", "syncs", "os r/op", "os w-amp", "hit %", "cpu µs", "settle", "RSS",
   ]
 
   static func title(_ workload: RunBundle.WorkloadResult) -> String {
@@ -43,6 +43,8 @@ enum BenchTable {
         engine.hasIO
           ? Quantity.grouped(median { Double($0.counters.io.syncs &+ $0.counters.settleIO.syncs) })
           : "–",
+        Quantity.ratio(medianIfAny { engine.isPersistent ? $0.pagesReadPerRequest : nil }),
+        Quantity.ratio(medianIfAny { engine.isPersistent ? $0.systemWriteAmplification : nil }),
         Quantity.percent(medianIfAny { $0.cacheHitRate }),
         Quantity.ratio(median { $0.cpuMicroseconds }),
         Quantity.seconds(median { $0.settleSeconds }),
@@ -119,7 +121,7 @@ enum BenchHeader {
       Line(
         label: "engines",
         text: "\(configuration.engines.joined(separator: ", ")); durability "
-          + "\(configuration.durability), cache "
+          + "\(configuration.durability)\(configuration.isCold == true ? ", cold starts" : ""), cache "
           + "\(Quantity.bytes(Double(configuration.cacheBytes))) each, write buffers beside it "
           + "of that size"),
       Line(label: "data", text: data),
@@ -139,7 +141,8 @@ enum BenchHeader {
         label: "columns",
         text: "ops/s: median of the rounds, ± its median deviation; w-amp: file bytes written per "
           + "byte put, upkeep included; r-amp: file bytes read per byte returned; s-amp: file "
-          + "bytes without log per live byte; settle: time until no work was left; RSS: most "
+          + "bytes without log per live byte; os r/op: pages of 4 KiB that the operating system "
+          + "fetched per request, os w-amp: bytes it counted as written per byte put; settle: time until no work was left; RSS: most "
           + "memory gained"),
     ]
   }
