@@ -150,8 +150,8 @@ final class ReadView: @unchecked Sendable {
     let levelZero = version.levels[0].tables.enumerated().filter {
       $0.element.metadata.range.mayMeet(range)
     }
-    let merging = MergingSource(
-      capacity: memtables.count + levelZero.count + version.levels.count - 1)
+    let sortedLevels = version.levels.dropFirst().count { $0.count > 0 }
+    let merging = MergingSource(capacity: memtables.count + levelZero.count + sortedLevels)
     for (index, memtable) in memtables.enumerated() where memtable.hasEntries {
       // What came later went to the memtable before.
       let newest = index == 0 ? UInt64.max : memtables[index - 1].sequenceStart
