@@ -80,7 +80,7 @@ int probe_sees_allocations(void) { return 0; }
 // for instruments do not stand strings without an object.) Elsewhere than on x86-64 the compiler
 // calls variants of them that keep more registers.
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__) && defined(__linux__) && !defined(HAS_SANITIZER)
 #include <dlfcn.h>
 
 #define COUNTING(name, result, parameters, arguments)                                  \

@@ -17,7 +17,7 @@ struct probe_counts {
 
 /// 0 without glibc, and under a sanitizer, which has an allocator of its own.
 int probe_sees_allocations(void);
-/// 0 on other processors than x86-64.
+/// 0 on other processors than x86-64, and under a sanitizer.
 int probe_sees_references(void);
 /// 0 where Linux cannot hand system calls back to the thread (before 5.11, other processors).
 int probe_sees_system_calls(void);
