@@ -23,8 +23,12 @@ struct EnginesCommand: ParsableCommand {
   func run() throws {
     let registry = EngineRegistry.standard
     let results =
-      registry.entries.map {
-        Result(name: $0.name, summary: $0.summary, isBuilt: true, remedy: nil)
+      registry.entries.flatMap { entry in
+        [Result(name: entry.name, summary: entry.summary, isBuilt: true, remedy: nil)]
+          + entry.variants.map {
+            Result(
+              name: "\(entry.name):\($0.name)", summary: $0.summary, isBuilt: true, remedy: nil)
+          }
       }
       + registry.absentees.map {
         Result(name: $0.name, summary: $0.summary, isBuilt: false, remedy: $0.remedy)

@@ -14,6 +14,7 @@ struct Labctl: ParsableCommand {
         labctl db scan /tmp/books --prefix isbn-
         labctl verify /tmp/books
         labctl bench
+        labctl lsm simulate
         labctl data list
         labctl calibrate
 
@@ -24,7 +25,7 @@ struct Labctl: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
-      EnginesCommand.self, DataCommand.self, CalibrateCommand.self,
+      LSMCommand.self, EnginesCommand.self, DataCommand.self, CalibrateCommand.self,
     ])
 
   /// Parses and runs, then turns what was thrown into a message on standard error and one of

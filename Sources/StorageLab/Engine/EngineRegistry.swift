@@ -13,10 +13,27 @@ public struct EngineRegistry: Sendable {
     /// its bytes as this process's; what is stored into a map, nobody counts.
     public let writesThroughCalls: Bool
     public let open: @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
+    /// The same engine tuned otherwise, asked for as `name:variant`; its files are the engine's.
+    public let variants: [Variant]
+
+    public struct Variant: Sendable {
+      public let name: String
+      public let summary: String
+      public let open: @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
+
+      public init(
+        name: String, summary: String,
+        open: @escaping @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
+      ) {
+        self.name = name
+        self.summary = summary
+        self.open = open
+      }
+    }
 
     public init(
       name: String, summary: String, isPersistent: Bool = true, countsIO: Bool = true,
-      writesThroughCalls: Bool = false,
+      writesThroughCalls: Bool = false, variants: [Variant] = [],
       open: @escaping @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
     ) {
       self.name = name
@@ -24,7 +41,17 @@ public struct EngineRegistry: Sendable {
       self.isPersistent = isPersistent
       self.countsIO = countsIO
       self.writesThroughCalls = writesThroughCalls
+      self.variants = variants
       self.open = open
+    }
+
+    /// The entry of `name:variant`; nil when there is no such variant.
+    fileprivate func variant(_ variant: String) -> Entry? {
+      variants.first { $0.name == variant }.map {
+        Entry(
+          name: "\(name):\(variant)", summary: $0.summary, isPersistent: isPersistent,
+          countsIO: countsIO, writesThroughCalls: writesThroughCalls, open: $0.open)
+      }
     }
   }
 
@@ -57,8 +84,18 @@ public struct EngineRegistry: Sendable {
 
   public var names: [String] { entries.map(\.name) }
 
-  /// Errors: `invalidArgument` with the names there are.
+  /// The entry of an engine, or of a variant, `name:variant`. Errors: `invalidArgument` with the
+  /// names there are; `unsupported` for an absentee.
   public func entry(_ name: String) throws(StorageError) -> Entry {
+    if let colon = name.firstIndex(of: ":") {
+      let engine = try entry(String(name[..<colon]))
+      if let variant = engine.variant(String(name[name.index(after: colon)...])) { return variant }
+      let known = engine.variants.map { "\(engine.name):\($0.name)" }
+      throw StorageError(
+        .invalidArgument, "there is no engine \(name)",
+        remedy: known.isEmpty
+          ? "\(engine.name) has no variants" : "Variants: \(known.joined(separator: ", "))")
+    }
     guard let entry = entries.first(where: { $0.name == name }) else {
       if let absentee = absentees.first(where: { $0.name == name }) {
         throw StorageError(

@@ -167,9 +167,23 @@ final class LSMSnapshot: Snapshot {
 }
 
 extension LSMEngine {
-  /// The engine with default tuning, for registries.
+  /// The engine with default tuning, for registries, and with each other compaction policy.
   public static let registryEntry = EngineRegistry.Entry(
     name: engineName,
-    summary: "log-structured merge tree: log, memtable, sorted tables merged level by level"
+    summary: "log-structured merge tree: log, memtable, sorted tables merged level by level",
+    variants: [
+      variant(.tiered, "sorted tables merged when a tier has four runs"),
+      variant(.lazyLeveled, "as tiered, with most of the data in one run"),
+    ]
   ) { (options) throws(StorageError) in try LSMEngine.open(options) }
+
+  private static func variant(
+    _ policy: CompactionPolicy, _ summary: String
+  ) -> EngineRegistry.Entry.Variant {
+    .init(name: policy.rawValue, summary: summary) { (options) throws(StorageError) in
+      var tuning = options.writeBufferBytes.map { LSMTuning(writeBufferBytes: $0) } ?? LSMTuning()
+      tuning.compaction = policy
+      return try LSMEngine.open(options, tuning)
+    }
+  }
 }

@@ -75,7 +75,7 @@ extension LSMTree {
 
   /// Nil when the tree is already one run with nothing to drop.
   private func fullMerge(_ shape: TreeShape) -> CompactionJob? {
-    let last = shape.levels.count - 1
+    let last = picker.bottom(shape)
     let inputs = shape.levels.enumerated().filter { !$0.element.isEmpty }.map {
       CompactionJob.Input(level: $0.offset, tables: $0.element)
     }

@@ -87,7 +87,7 @@ final class LSMTree: @unchecked Sendable {
     store = TableStore(
       directory: options.path, fileSystem: fileSystem, cache: cache,
       maximumOpenTables: tuning.maximumOpenTables)
-    picker = LeveledPicker(options: tuning.leveledOptions)
+    picker = tuning.picker
     limiter =
       options.maintenance == .background
       ? tuning.writeBytesPerSecond.map { RateLimiter(bytesPerSecond: $0, clock: options.clock) }

@@ -14,6 +14,10 @@ public struct LSMTuning: Sendable {
   public var bloomBitsPerKey = 10
   /// Compress blocks with LZ4.
   public var isCompressed = true
+  /// When sorted runs are merged, and how many there may be.
+  public var compaction = CompactionPolicy.leveled
+  /// Runs of about one size that a tiered policy merges into one.
+  public var runsPerTier = 4
   /// Tables in level 0 that make a merge due, that slow writers down and that stop them.
   public var levelZeroTables = 5
   public var levelZeroSlowdown = 20
@@ -54,6 +58,7 @@ public struct LSMTuning: Sendable {
     try check((64...(1 << 24)).contains(blockBytes), "blockBytes is 64 B to 16 MiB")
     try check((1...1024).contains(restartInterval), "restartInterval is 1 to 1024")
     try check((0...64).contains(bloomBitsPerKey), "bloomBitsPerKey is 0 to 64")
+    try check((2...16).contains(runsPerTier), "runsPerTier is 2 to 16")
     try check(levelZeroTables >= 1, "levelZeroTables is at least 1")
     try check(
       levelZeroSlowdown >= levelZeroTables && levelZeroStop >= levelZeroSlowdown,
@@ -72,10 +77,19 @@ public struct LSMTuning: Sendable {
       isCompressed: isCompressed)
   }
 
-  var leveledOptions: LeveledPicker.Options {
-    LeveledPicker.Options(
-      levelZeroTables: levelZeroTables, baseBytes: UInt64(baseLevelBytes),
-      ratio: UInt64(levelRatio), targetFileBytes: UInt64(tableBytes), blockBytes: UInt64(blockBytes)
-    )
+  var picker: any CompactionPicker {
+    switch compaction {
+    case .leveled:
+      LeveledPicker(
+        options: .init(
+          levelZeroTables: levelZeroTables, baseBytes: UInt64(baseLevelBytes),
+          ratio: UInt64(levelRatio), targetFileBytes: UInt64(tableBytes),
+          blockBytes: UInt64(blockBytes)))
+    case .tiered, .lazyLeveled:
+      TieredPicker(
+        options: .init(
+          runsPerTier: runsPerTier, isLastLeveled: compaction == .lazyLeveled,
+          targetFileBytes: UInt64(tableBytes)))
+    }
   }
 }

@@ -125,10 +125,12 @@ import Testing
     }
   }
 
-  @Test(arguments: 0..<12) func agreesWithTheModel(seed: Int) throws {
+  @Test(arguments: 0..<18) func agreesWithTheModel(seed: Int) throws {
     let directory = try TemporaryDirectory()
     let path = directory.file("db")
     var tuning = LSMTest.tinyTuning
+    tuning.compaction = CompactionPolicy.allCases[seed / 2 % 3]
+    tuning.runsPerTier = 2 + seed % 3
     tuning.isCompressed = seed % 2 == 0
     tuning.bloomBitsPerKey = seed % 3 == 0 ? 0 : 10
     let options = LSMTest.options(path, POSIXFileSystem(), seed % 4 == 3 ? .background : .inline)

@@ -11,24 +11,47 @@ struct TreeShape: Sendable {
 
   func bytes(_ level: Int) -> UInt64 { levels[level].reduce(0) { $0 + $1.fileBytes } }
 
-  /// Tables of a sorted level that overlap `range`.
-  func overlapping(_ range: TableRange, level: Int) -> [TableMetadata] {
-    levels[level].filter { $0.range.overlaps(range) }
+  /// Tables of a sorted level that overlap `range`. Complexity: O(log n), and those found.
+  func overlapping(_ range: TableRange, level: Int) -> ArraySlice<TableMetadata> {
+    let tables = levels[level]
+    // Both ends ascend in a sorted level.
+    let start = tables.firstIndex(ascending: { !$0.range.endsBefore(range) })
+    let end = tables[start...].firstIndex(ascending: { range.endsBefore($0.range) })
+    return tables[start..<end]
   }
 
   /// The deepest level that holds a table; nil when all are empty.
   var deepest: Int? { levels.lastIndex { !$0.isEmpty } }
 }
 
+extension RandomAccessCollection where Index == Int {
+  /// The first index whose element holds, given that all behind one that holds do; `endIndex`
+  /// when none does.
+  func firstIndex(ascending holds: (Element) -> Bool) -> Int {
+    var low = startIndex
+    var high = endIndex
+    while low < high {
+      let middle = (low + high) / 2
+      if holds(self[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+}
+
 /// Work for the compaction: merge `inputs` into `outputLevel`.
 struct CompactionJob: Sendable, Equatable {
   enum Reason: String, Sendable {
-    case levelZero, levelSize, tombstones, reads, manual
+    case levelZero, levelSize, tierFull, room, tombstones, reads, manual
   }
 
   struct Input: Sendable, Equatable {
     var level: Int
     var tables: [TableMetadata]
+
+    init(level: Int, tables: some Collection<TableMetadata>) {
+      self.level = level
+      self.tables = Array(tables)
+    }
   }
 
   var reason: Reason
@@ -61,15 +84,29 @@ protocol CompactionPicker: Sendable {
 
   /// How many sorted runs a new one joins at level 0: what stalls writers.
   func pendingRuns(_ shape: TreeShape) -> Int
+
+  /// Where everything ends when it is merged into one run.
+  func bottom(_ shape: TreeShape) -> Int
 }
 
 extension CompactionPicker {
   func pendingRuns(_ shape: TreeShape) -> Int { shape.levels[0].count }
 
-  /// Whether the job's tables can move down as they are: they overlap nothing in the output
-  /// level nor each other.
-  func canMove(_ inputs: [CompactionJob.Input], outputLevel: Int) -> Bool {
-    if inputs.contains(where: { $0.level == outputLevel && !$0.tables.isEmpty }) { return false }
+  /// A job for the inputs. When no two of their tables overlap those above the output level move
+  /// down as they are, unless it is to rid them of tombstones.
+  func job(
+    _ reason: CompactionJob.Reason, _ inputs: [CompactionJob.Input], outputLevel: Int,
+    targetFileBytes: UInt64
+  ) -> CompactionJob {
+    let filled = inputs.filter { !$0.tables.isEmpty }
+    let above = filled.filter { $0.level != outputLevel }
+    let isMove = reason != .tombstones && !above.isEmpty && areDisjoint(filled)
+    return CompactionJob(
+      reason: reason, inputs: isMove ? above : filled, outputLevel: outputLevel,
+      isTrivialMove: isMove, targetFileBytes: targetFileBytes)
+  }
+
+  private func areDisjoint(_ inputs: [CompactionJob.Input]) -> Bool {
     let ranges = inputs.flatMap(\.tables).map(\.range).sorted {
       isBefore($0.smallest, $1.smallest)
     }

@@ -18,9 +18,16 @@ struct LeveledPicker: CompactionPicker {
 
   var options = Options()
 
+  /// The last of the levels, unless another policy went deeper.
+  static let lastLevel = 6
+
+  func bottom(_ shape: TreeShape) -> Int {
+    min(max(LeveledPicker.lastLevel, shape.deepest ?? 0), shape.levels.count - 1)
+  }
+
   /// The level that level 0 merges into, and each level's target in bytes.
   func targets(_ shape: TreeShape) -> (base: Int, bytes: [UInt64]) {
-    let last = shape.levels.count - 1
+    let last = bottom(shape)
     var targets = [UInt64](repeating: 0, count: shape.levels.count)
     let sizes = shape.levels.indices.map { $0 == 0 ? 0 : shape.bytes($0) }
     var target = max(sizes.max() ?? 0, options.baseBytes)
@@ -45,7 +52,7 @@ struct LeveledPicker: CompactionPicker {
     let levelZeroScore =
       Double(shape.levels[0].count) / Double(max(1, options.levelZeroTables))
     if levelZeroScore >= 1 { candidates.append((levelZeroScore, 0)) }
-    for level in 1..<(shape.levels.count - 1) where !shape.levels[level].isEmpty {
+    for level in 1..<bottom(shape) where !shape.levels[level].isEmpty {
       // Bytes already on their way down count no more.
       let waiting = shape.levels[level].reduce(UInt64(0)) {
         $0 + (busy.contains($1.number) ? 0 : $1.fileBytes)
@@ -104,7 +111,7 @@ struct LeveledPicker: CompactionPicker {
   private func pickLevel(
     _ shape: TreeShape, _ level: Int, busy: Set<UInt64>
   ) -> CompactionJob? {
-    var best: (ratio: Double, table: TableMetadata, overlapping: [TableMetadata])?
+    var best: (ratio: Double, table: TableMetadata, overlapping: ArraySlice<TableMetadata>)?
     for table in shape.levels[level] where !busy.contains(table.number) {
       let overlapping = shape.overlapping(table.range, level: level + 1)
       if overlapping.contains(where: { busy.contains($0.number) }) { continue }
@@ -127,7 +134,7 @@ struct LeveledPicker: CompactionPicker {
   private func pickTombstones(
     _ shape: TreeShape, base: Int, busy: Set<UInt64>, oldestSnapshot: UInt64?
   ) -> CompactionJob? {
-    let last = shape.levels.count - 1
+    let last = bottom(shape)
     for level in shape.levels.indices {
       for table in shape.levels[level] where !busy.contains(table.number) {
         let isMostlyTombstones = table.tombstones > 64 && 2 * table.tombstones > table.entries
@@ -155,10 +162,6 @@ struct LeveledPicker: CompactionPicker {
   private func job(
     _ reason: CompactionJob.Reason, _ inputs: [CompactionJob.Input], outputLevel: Int
   ) -> CompactionJob {
-    let filled = inputs.filter { !$0.tables.isEmpty }
-    return CompactionJob(
-      reason: reason, inputs: filled, outputLevel: outputLevel,
-      isTrivialMove: reason != .tombstones && canMove(filled, outputLevel: outputLevel),
-      targetFileBytes: options.targetFileBytes)
+    job(reason, inputs, outputLevel: outputLevel, targetFileBytes: options.targetFileBytes)
   }
 }

@@ -1,14 +1,18 @@
 /// The tables of the tree at one moment. Immutable; readers and snapshots hold the version
 /// that they began with, and the tables live as long as some version holds them.
 final class LSMVersion: @unchecked Sendable {
-  static let levelCount = 7
+  /// Places for sorted runs, level 0 aside. Leveled compaction uses six of them, a tiered policy
+  /// as many as it has runs.
+  static let levelCount = 32
 
   let levels: [LSMLevel]
   let shape: TreeShape
 
   /// Level 0 newest first, the others in key order.
   init(_ tables: [[TableFile]]) {
-    levels = tables.enumerated().map { LSMLevel($0.element, isSorted: $0.offset > 0) }
+    levels = tables.enumerated().map {
+      $0.element.isEmpty ? .empty : LSMLevel($0.element, isSorted: $0.offset > 0)
+    }
     shape = TreeShape(levels: tables.map { $0.map(\.metadata) })
   }
 
@@ -29,6 +33,8 @@ final class LSMVersion: @unchecked Sendable {
 
 /// One level of a version, arranged for searching.
 final class LSMLevel: @unchecked Sendable {
+  static let empty = LSMLevel([], isSorted: false)
+
   let tables: [TableFile]
   /// Tables that hold range tombstones, in the level's order.
   let tombstoneTables: [TableFile]

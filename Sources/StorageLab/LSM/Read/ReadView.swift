@@ -14,7 +14,7 @@ final class ReadView: @unchecked Sendable {
     self.memtables = memtables
     self.version = version
     memtableCount = memtables.count
-    levelCount = version.levels.count
+    levelCount = (version.shape.deepest ?? 0) + 1
     let isLevelZeroAlone = version.levels.dropFirst().allSatisfy { $0.count == 0 }
     extraRuns = UInt64(max(0, version.levels[0].count - (isLevelZeroAlone ? 1 : 0)))
     unmanagedMemtables = .allocate(capacity: max(1, memtables.count))
