@@ -3,7 +3,7 @@ import Testing
 @testable import StorageLab
 
 @Suite struct ConformanceTests {
-  @Test(arguments: TestEngine.all, Conformance.checks)
+  @Test(arguments: TestEngine.all + TestEngine.policies, Conformance.checks)
   func contractHolds(_ engine: TestEngine, _ check: ConformanceCheck) throws {
     do throws(ConformanceFailure) { try check.run(engine.entry) } catch {
       Issue.record("\(error)")

@@ -24,20 +24,30 @@ struct TestEngine: Sendable, CustomTestStringConvertible {
       (options) throws(StorageError) in NaiveEngine(options)
     })
 
-  static let lsm = TestEngine(
-    entry: .init(name: LSMEngine.engineName, summary: "the LSM tree, tuned small") {
-      (options) throws(StorageError) in
-      var tuning = LSMTuning()
-      tuning.memtableBytes = 8 << 10
-      tuning.blockBytes = 256
-      tuning.restartInterval = 4
-      tuning.levelZeroTables = 2
-      tuning.baseLevelBytes = 16 << 10
-      tuning.levelRatio = 3
-      tuning.tableBytes = 4 << 10
-      tuning.logSegmentBytes = 64 << 10
-      return try LSMEngine.open(options, tuning)
-    })
+  static let lsm = smallLSM(LSMEngine.engineName, .leveled)
+  /// The LSM tree with the other compaction policies; the leveled one is `lsm`.
+  static let policies = [
+    smallLSM("lsm:tiered", .tiered), smallLSM("lsm:lazy-leveled", .lazyLeveled),
+  ]
+
+  private static func smallLSM(_ name: String, _ policy: CompactionPolicy) -> TestEngine {
+    TestEngine(
+      entry: .init(name: name, summary: "the LSM tree, tuned small") {
+        (options) throws(StorageError) in
+        var tuning = LSMTuning()
+        tuning.memtableBytes = 8 << 10
+        tuning.blockBytes = 256
+        tuning.restartInterval = 4
+        tuning.levelZeroTables = 2
+        tuning.baseLevelBytes = 16 << 10
+        tuning.levelRatio = 3
+        tuning.tableBytes = 4 << 10
+        tuning.logSegmentBytes = 64 << 10
+        tuning.compaction = policy
+        tuning.runsPerTier = 2
+        return try LSMEngine.open(options, tuning)
+      })
+  }
 
   static let sqlite = TestEngine(
     entry: .init(name: SQLiteEngine.engineName, summary: "the control, tuned small") {

@@ -14,7 +14,7 @@ import Testing
   static let rootSeed = environment["LAB_SEED"].flatMap { UInt64($0) } ?? 20_260_401
   static let programs = environment["LAB_PROGRAMS"].flatMap { Int($0) } ?? 340
 
-  @Test(arguments: TestEngine.persistent)
+  @Test(arguments: TestEngine.persistent + TestEngine.policies)
   func randomProgramsAgreeWithTheOracle(_ engine: TestEngine) throws {
     print("model tests on \(engine.name): LAB_SEED=\(ModelTests.rootSeed)")
     try run(engine, count: ModelTests.programs)

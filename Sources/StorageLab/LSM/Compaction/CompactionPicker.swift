@@ -15,8 +15,8 @@ struct TreeShape: Sendable {
   func overlapping(_ range: TableRange, level: Int) -> ArraySlice<TableMetadata> {
     let tables = levels[level]
     // Both ends ascend in a sorted level.
-    let start = tables.firstIndex(ascending: { !$0.range.endsBefore(range) })
-    let end = tables[start...].firstIndex(ascending: { range.endsBefore($0.range) })
+    let start = tables.partitionPoint(where: { !$0.range.endsBefore(range) })
+    let end = tables[start...].partitionPoint(where: { range.endsBefore($0.range) })
     return tables[start..<end]
   }
 
@@ -27,7 +27,7 @@ struct TreeShape: Sendable {
 extension RandomAccessCollection where Index == Int {
   /// The first index whose element holds, given that all behind one that holds do; `endIndex`
   /// when none does.
-  func firstIndex(ascending holds: (Element) -> Bool) -> Int {
+  func partitionPoint(where holds: (Element) -> Bool) -> Int {
     var low = startIndex
     var high = endIndex
     while low < high {

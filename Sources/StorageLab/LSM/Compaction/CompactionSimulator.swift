@@ -188,7 +188,7 @@ public struct CompactionSimulator {
     // Moved tables of level 0 stand newest first.
     let sorted = outputs.sorted { isBefore($0.range.smallest, $1.range.smallest) }
     guard let first = sorted.first else { return }
-    let place = shape.levels[job.outputLevel].firstIndex(ascending: {
+    let place = shape.levels[job.outputLevel].partitionPoint(where: {
       isBefore(first.range.smallest, $0.range.smallest)
     })
     shape.levels[job.outputLevel].insert(contentsOf: sorted, at: place)
@@ -200,7 +200,7 @@ public struct CompactionSimulator {
       shape.levels[0].removeAll { numbers.contains($0.number) }
     } else if let first = input.tables.first {
       // A sorted level's inputs are neighbours.
-      let start = shape.levels[input.level].firstIndex(ascending: {
+      let start = shape.levels[input.level].partitionPoint(where: {
         !isBefore($0.range.smallest, first.range.smallest)
       })
       shape.levels[input.level].removeSubrange(start..<start + input.tables.count)
