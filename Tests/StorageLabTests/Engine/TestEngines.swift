@@ -9,8 +9,11 @@ struct TestEngine: Sendable, CustomTestStringConvertible {
   /// Classes under which a power loss may destroy the whole database.
   var destructibleByPowerLoss: Set<Durability> = []
 
-  var name: String { entry.name }
-  var testDescription: String { entry.name }
+  /// Tells engines of the same name apart.
+  var variant = ""
+
+  var name: String { entry.name + variant }
+  var testDescription: String { name }
 
   /// Every engine that the shared tests run on. An engine's owner adds a line here.
   static let all: [TestEngine] = [memory, btree, lsm, sqlite]
@@ -24,15 +27,17 @@ struct TestEngine: Sendable, CustomTestStringConvertible {
       (options) throws(StorageError) in NaiveEngine(options)
     })
 
-  static let lsm = smallLSM(LSMEngine.engineName, .leveled)
+  static let lsm = smallLSM(.leveled)
   /// The LSM tree with the other compaction policies; the leveled one is `lsm`.
-  static let policies = [
-    smallLSM("lsm:tiered", .tiered), smallLSM("lsm:lazy-leveled", .lazyLeveled),
-  ]
+  static let policies = [CompactionPolicy.tiered, .lazyLeveled].map { policy in
+    var engine = smallLSM(policy)
+    engine.variant = ":" + policy.rawValue
+    return engine
+  }
 
-  private static func smallLSM(_ name: String, _ policy: CompactionPolicy) -> TestEngine {
+  private static func smallLSM(_ policy: CompactionPolicy) -> TestEngine {
     TestEngine(
-      entry: .init(name: name, summary: "the LSM tree, tuned small") {
+      entry: .init(name: LSMEngine.engineName, summary: "the LSM tree, tuned small") {
         (options) throws(StorageError) in
         var tuning = LSMTuning()
         tuning.memtableBytes = 8 << 10

@@ -6,7 +6,7 @@ import Testing
 /// Random programs in lock-step with the oracle.
 ///
 /// `LAB_SEED` sets the root seed, `LAB_PROGRAMS` how many programs run on each
-/// engine: by default 340 on each of the three persistent ones. A
+/// engine: by default 340 on each persistent one and each compaction policy. A
 /// failure prints its seed and a shrunken script for `Scripts/`. `LAB_DURABILITY` narrows the
 /// run to one class.
 @Suite struct ModelTests {
