@@ -277,12 +277,15 @@ final class BTreeSpace: @unchecked Sendable {
 
   typealias Run = (start: Int, length: Int)
 
+  /// Of the pages in use, one in so many is kept as free room of the file.
+  private static let keptShare = 64
+
   /// Runs of free pages whose room may go back to the file system, the longest first, so many
-  /// that `kept` such pages, or an eighth of the pages in use, are left: to punch out single
-  /// pages costs more than it frees.
+  /// that `kept` such pages, or a share of the pages in use, are left: to punch out the last
+  /// single pages costs more than it frees.
   func surplus(keeping kept: Int) -> [Run] {
     lock.withLock {
-      var rest = solid.count - max(kept, (pages - map.count) / 8)
+      var rest = solid.count - max(kept, (pages - map.count) / BTreeSpace.keptShare)
       if rest <= 0 { return [] }
       var runs: [Run] = []
       for run in solid.runs().sorted(by: { $0.length > $1.length }) {

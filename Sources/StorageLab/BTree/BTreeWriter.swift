@@ -246,12 +246,14 @@ final class BTreeWriter: @unchecked Sendable {
       var depth = 0
       while true {
         var word = cache.word(id)
-        if !PageState.isReadable(word) {
+        if PageState.isReadable(word) {
+          cache.touch(id, word)
+        } else {
+          // The use that brings it in does not count for the clock.
           try cache.fault(id)
           word = cache.word(id)
           if !PageState.isReadable(word) { continue restart }
         }
-        cache.touch(id, word)
         let page = cache.page(id)
         var found = page.search(key)
         if found.outcome == .undecided { found = try searchPinned(id, key) }

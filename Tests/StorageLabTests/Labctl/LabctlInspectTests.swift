@@ -34,8 +34,11 @@ import Testing
     }
     let few = try await LabctlRun.run(["inspect", "btree", path, "--limit", "2"])
     #expect(few.status == 0 && !few.output.contains("├─"))
-    let page = try await LabctlRun.run(["inspect", "btree", path, "--page", "2"])
-    #expect(page.status == 0 && page.output.contains("B-tree page 2"))
+    let anatomy = try BTreeAnatomy(
+      of: joinPath(path, BTreeEngine.pagesName), POSIXFileSystem())
+    let leaf = try #require(anatomy.tree?.children.first?.page)
+    let page = try await LabctlRun.run(["inspect", "btree", path, "--page", "\(leaf)"])
+    #expect(page.status == 0 && page.output.contains("B-tree page \(leaf)"))
     let blocks = try await LabctlRun.run(["inspect", "btree", path, "--superblock"])
     #expect(blocks.status == 0 && blocks.output.contains("superblock 1"))
   }
