@@ -37,8 +37,8 @@ test: dependencies lint
 # what two threads do and four make durable.
 PEER_BENCH = .build-peers/release/labctl bench run --keys random --records 1000000 \
   --operations 1000000 --rounds 5
-BTREE_BENCH = $(PEER_BENCH) --engines btree,lmdb --cache 512MiB $(ARGS)
-LSM_BENCH = $(PEER_BENCH) --engines lsm,rocksdb,leveldb --cache 64MiB $(ARGS)
+BTREE_BENCH = $(PEER_BENCH) --engines btree,lmdb
+LSM_BENCH = $(PEER_BENCH) --engines lsm,rocksdb,leveldb --cache 64MiB
 
 bench-peers: bench-btree-peers bench-btree-cold bench-lsm-peers
 
@@ -48,30 +48,30 @@ build-peers:
 
 bench-btree-peers: build-peers
 	$(BTREE_BENCH) fillseq fillrandom fillrandombatch readrandom readmissing fullscan \
-	  seekrandom10 readwhilewriting overwrite deleterandom fillsync
-	$(BTREE_BENCH) --threads 2 readrandom
-	$(BTREE_BENCH) --threads 4 fillsync
+	  seekrandom10 readwhilewriting overwrite deleterandom fillsync $(ARGS)
+	$(BTREE_BENCH) --threads 2 readrandom $(ARGS)
+	$(BTREE_BENCH) --threads 4 fillsync $(ARGS)
 
 # Data of four times the cache, and no more in memory than the cache when the clock starts. The
 # requests are few, since all that they read stays in the operating system's memory.
 BTREE_COLD = $(BTREE_BENCH) --cold --records 2000000 --cache 56MiB --operations 5000
 
 bench-btree-cold: build-peers
-	$(BTREE_COLD) --distribution uniform readrandom overwrite
-	$(BTREE_COLD) --distribution zipfian readrandom overwrite
-	$(BTREE_COLD) ycsb-a
+	$(BTREE_COLD) --distribution uniform readrandom overwrite $(ARGS)
+	$(BTREE_COLD) --distribution zipfian readrandom overwrite $(ARGS)
+	$(BTREE_COLD) ycsb-a $(ARGS)
 
 # The cache and each write buffer are smaller than the data. With two threads the reads follow
 # a fill of theirs.
 bench-lsm-peers: build-peers
 	$(LSM_BENCH) fillseq fillrandombatch readrandom readmissing fullscan seekrandom10 \
-	  readwhilewriting fillrandom overwrite deleterandom fillsync
-	$(LSM_BENCH) --threads 2 fillrandom readrandom
-	$(LSM_BENCH) --threads 4 fillsync
+	  readwhilewriting fillrandom overwrite deleterandom fillsync $(ARGS)
+	$(LSM_BENCH) --threads 2 fillrandom readrandom $(ARGS)
+	$(LSM_BENCH) --threads 4 fillsync $(ARGS)
 
 # Ten million puts of random records as fast as they go: amplification and stalls.
 bench-lsm-overload: build-peers
-	$(LSM_BENCH) --records 10000000 --operations 10000000 --rounds 3 fillrandom readrandom
+	$(LSM_BENCH) --records 10000000 --operations 10000000 --rounds 3 fillrandom readrandom $(ARGS)
 
 test-peers:
 	@Scripts/install-dependencies $(PEER_HEADERS)

@@ -27,7 +27,8 @@ struct PageSearch {
 }
 
 extension BTreePage {
-  /// Finds `key`: a search over the 4-byte heads, then whole keys where heads tie. Never reads outside the page, whatever its bytes are.
+  /// Finds `key`: a search over the 4-byte heads, then whole keys where heads tie. Never reads
+  /// outside the page, whatever its bytes are.
   /// Complexity: O(log n) heads, about one key.
   @inline(__always)
   func search(_ key: ByteSlice) -> PageSearch {

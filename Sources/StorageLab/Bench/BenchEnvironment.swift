@@ -78,7 +78,9 @@ public enum ProcessUsage {
     guard let account = account() else { return nil }
     var io = SystemIO()
     io.bytesRead = account["read_bytes:"] ?? 0
-    io.bytesWritten = account["write_bytes:"] ?? 0
+    let written = account["write_bytes:"] ?? 0
+    let cancelled = account["cancelled_write_bytes:"] ?? 0
+    io.bytesWritten = written > cancelled ? written - cancelled : 0
     var usage = rusage()
     if getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 {
       io.majorFaults = UInt64(max(0, usage.ru_majflt))

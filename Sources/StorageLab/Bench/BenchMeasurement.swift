@@ -71,8 +71,9 @@ public struct BenchMeasurement: Sendable, Codable {
 public struct SystemIO: Sendable, Codable, Equatable {
   /// Bytes fetched from the medium on this process's behalf, read-ahead included.
   public var bytesRead: UInt64 = 0
-  /// Bytes of the system's cache that this process made differ from the medium, and that are
-  /// therefore written to it sooner or later: a page that changes again before counts once.
+  /// Bytes of the system's cache that this process made differ from the medium, less those of
+  /// files that were cut or removed before they were written: a page that changes again before
+  /// counts once.
   public var bytesWritten: UInt64 = 0
   /// Accesses to memory that waited for the medium.
   public var majorFaults: UInt64 = 0
@@ -82,7 +83,9 @@ public struct SystemIO: Sendable, Codable, Equatable {
   static func - (left: SystemIO, right: SystemIO) -> SystemIO {
     var difference = SystemIO()
     difference.bytesRead = left.bytesRead &- right.bytesRead
-    difference.bytesWritten = left.bytesWritten &- right.bytesWritten
+    // More may have been taken back than was written meanwhile.
+    difference.bytesWritten =
+      left.bytesWritten > right.bytesWritten ? left.bytesWritten - right.bytesWritten : 0
     difference.majorFaults = left.majorFaults &- right.majorFaults
     return difference
   }

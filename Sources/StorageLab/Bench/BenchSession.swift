@@ -161,7 +161,7 @@ final class BenchSession {
   /// cache full and nothing below it, and one that maps its file with as many bytes of the map.
   private func startCold(_ workload: Workload) throws(StorageError) {
     try engine.close()
-    dropSystemCache(isClosed: true)
+    dropSystemCache(directory, isClosed: true)
     engine = try entry.open(options)
     let budget = UInt64(max(0, configuration.cacheBytes))
     let before = environment.systemIO()?.bytesRead
@@ -169,11 +169,12 @@ final class BenchSession {
     let requests = max(100, Int(budget) / 4096 / 50)
     // Hot records are read again and again; and where all that is asked for fits, enough is enough.
     for piece in 0...(4 * source.count / requests) {
-      let read = environment.systemIO()?.bytesRead ?? 0
-      if let before, read - before >= budget { break }
+      if let before, let read = environment.systemIO()?.bytesRead, read &- before >= budget {
+        break
+      }
       try warm(workload, requests, UInt64(piece))
     }
-    dropSystemCache(isClosed: false)
+    dropSystemCache(directory, isClosed: false)
     _ = environment.takeResidentPeak()
   }
 
@@ -194,10 +195,13 @@ final class BenchSession {
 
   /// Drops the database's files from the operating system's cache. Files that engines lock stay
   /// untouched while they are open: some locks go when any handle of their file does.
-  private func dropSystemCache(isClosed: Bool) {
+  private func dropSystemCache(_ directory: String, isClosed: Bool) {
     guard let names = try? environment.fileSystem.list(directory) else { return }
     for name in names where isClosed || !name.lowercased().hasPrefix("lock") {
-      guard let file = try? environment.fileSystem.open(joinPath(directory, name), .read) else {
+      let path = joinPath(directory, name)
+      guard let file = try? environment.fileSystem.open(path, .read) else {
+        // Some peers keep their files in a directory of their own.
+        dropSystemCache(path, isClosed: isClosed)
         continue
       }
       // Pages that still differ from the medium would stay.

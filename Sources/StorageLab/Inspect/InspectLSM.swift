@@ -94,11 +94,13 @@ public enum InspectLSM {
     }
     dump.heading("header")
     dump.field(0, shown(0, 8), "magic")
-    dump.field(8, shown(8, 4), "format version \(ManifestFormat.version)")
+    var reader = ByteReader(slice.dropFirst(min(8, slice.count)))
+    let version: UInt32 = reader.integer()
+    dump.field(8, shown(8, 4), "format version \(version)")
     dump.field(12, shown(12, 8), "file number \(number)")
     dump.field(20, shown(20, 4), "checksum")
     do throws(StorageError) {
-      try ManifestFormat.checkHeader(slice, number: number, path: path)
+      _ = try ManifestFormat.checkHeader(slice, number: number, path: path)
     } catch { dump.problem(0, error.message) }
     let committed = ManifestFormat.committed(slice, number: number)
     for offset in ManifestFormat.slotOffsets {

@@ -301,6 +301,7 @@ extension LSMTree {
     for (number, file) in files where !kept.contains(number) { file.markObsolete() }
     lock.withLock {
       state.version = version
+      current.isSuperseded.store(true, ordering: .relaxed)
       whenInstalled(&state)
       slots.publish(memtables: state.memtables, version: version)
       updateThrottle()

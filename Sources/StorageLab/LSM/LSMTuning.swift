@@ -89,6 +89,7 @@ public struct LSMTuning: Sendable {
       TieredPicker(
         options: .init(
           runsPerTier: runsPerTier, isLastLeveled: compaction == .lazyLeveled,
+          levelZeroLimit: max(1, levelZeroSlowdown - 1),
           targetFileBytes: UInt64(tableBytes)))
     }
   }

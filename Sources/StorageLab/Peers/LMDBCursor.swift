@@ -57,7 +57,11 @@
   /// LMDB's cursor within bounds. Keys and values lie in the map, valid until the moment ends.
   final class LMDBCursor: Cursor {
     private var moment: LMDBMoment?
+    /// The moment's, without counting references at every step.
+    private let environment: Unmanaged<LMDBEnvironment>
+    private let lock: Unmanaged<WaitableLock>
     private let range: KeyRange
+    /// Nil once closed.
     private var cursor: OpaquePointer?
     /// The moment is this cursor's alone: no lock, and the reader's own cursor.
     private let isSole: Bool
@@ -71,6 +75,8 @@
       self.range = range
       self.isSole = isSole
       let (environment, reader) = (moment.environment, moment.reader)
+      self.environment = .passUnretained(environment)
+      lock = .passUnretained(moment.lock)
       if isSole {
         cursor = reader.cursor
         try environment.check(mdb_cursor_renew(reader.transaction, cursor))
@@ -145,16 +151,22 @@
     /// Moves; false when nothing is there.
     @inline(__always)
     private func get(_ key: MDB_val, _ operation: MDB_cursor_op) throws(StorageError) -> Bool {
-      guard let moment else { throw .closed("the cursor") }
+      guard let cursor else { throw .closed("the cursor") }
       isValid = false
-      try moment.environment.checkOpen()
+      try environment._withUnsafeGuaranteedRef { (environment) throws(StorageError) in
+        try environment.checkOpen()
+      }
       var key = key
       var value = MDB_val()
-      if !isSole { moment.lock.lock() }
+      if !isSole { lock._withUnsafeGuaranteedRef { $0.lock() } }
       let code = mdb_cursor_get(cursor, &key, &value, operation)
-      if !isSole { moment.lock.unlock() }
+      if !isSole { lock._withUnsafeGuaranteedRef { $0.unlock() } }
       if code == MDB_NOTFOUND { return false }
-      try moment.environment.check(code)
+      if code != 0 {
+        try environment._withUnsafeGuaranteedRef { (environment) throws(StorageError) in
+          try environment.check(code)
+        }
+      }
       self.key = ByteSlice(key)
       self.value = ByteSlice(value)
       return true

@@ -112,7 +112,9 @@
 
     // MARK: Upkeep
 
-    /// LevelDB syncs its log with a write only: one of nothing.
+    /// LevelDB syncs its log with a write only: one of nothing. Its newest log: when a memtable was
+    /// closed a moment ago, its log is not synced and its table still being made. So what `sync`
+    /// and class `interval` promise is LevelDB's promise but for those moments.
     private static func syncLog(
       _ store: LevelFamilyStore<LevelDBAPI>
     ) throws(StorageError) {

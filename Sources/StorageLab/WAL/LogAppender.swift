@@ -25,6 +25,10 @@ final class LogAppender {
   /// the next window is still to be asked for.
   private var easyEnd = 0
   private let ahead: WindowAhead?
+  /// Windows have been filled before.
+  private var isContinuing: Bool
+  /// Windows that were ready when they were needed.
+  private(set) var preparedWindows = 0
   /// The next window, once it is prepared and needed.
   private var next: WindowAhead.Prepared?
 
@@ -41,8 +45,13 @@ final class LogAppender {
   /// Records before this position have been handed to the file.
   var handedOver: LSN { end - LSN(buffered) }
 
-  init(_ segment: LogSegment, isMapped: Bool, ahead: WindowAhead?, counters: IOCounters?) {
+  /// `isContinuing`: other segments were filled before this one.
+  init(
+    _ segment: LogSegment, isMapped: Bool, isContinuing: Bool, ahead: WindowAhead?,
+    counters: IOCounters?
+  ) {
     self.segment = segment
+    self.isContinuing = isContinuing
     self.ahead = ahead
     counts = counters?.cells[FileClass.log.rawValue]
     canMap = isMapped
@@ -169,9 +178,10 @@ final class LogAppender {
     window = region
     origin = region.bytes.baseAddress.map { $0 - range.lowerBound }
     windowEnd = range.upperBound
-    // A log that fills a window will fill the next; of a small one the first half is enough.
-    let isFirst = segment.header.base == 0 && range.lowerBound == 0
-    easyEnd = ahead == nil ? windowEnd : isFirst ? range.count / 2 : offset
+    // Who fills a window will fill the next; who writes a little will not fill the first.
+    let asksAt = isContinuing ? offset : (offset + windowEnd) / 2
+    easyEnd = ahead == nil ? windowEnd : asksAt
+    isContinuing = true
     return true
   }
 
@@ -180,7 +190,10 @@ final class LogAppender {
     let start = Int64(range.lowerBound)
     if let next {
       self.next = nil
-      if next.offset == start { return next.region }
+      if next.offset == start {
+        preparedWindows += 1
+        return next.region
+      }
       next.region.unmap()
     }
     do throws(StorageError) {

@@ -344,7 +344,8 @@ public final class WriteAheadLog: @unchecked Sendable {
     // Without the thread each window is mapped as it is needed.
     if isMapped && ahead == nil && options.maintenance == .background { ahead = try? WindowAhead() }
     let next = LogAppender(
-      segment, isMapped: isMapped, ahead: ahead, counters: options.counters)
+      segment, isMapped: isMapped, isContinuing: appender != nil, ahead: ahead,
+      counters: options.counters)
     appender = next
     return next
   }

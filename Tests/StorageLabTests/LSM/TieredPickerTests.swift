@@ -108,4 +108,62 @@ import Testing
     #expect(job.outputLevel == 7)
     #expect(pick(tiered, tree, snapshot: 4) == nil)
   }
+
+  @Test func rangeTombstonesOverLittleWait() throws {
+    var deleting = table(5, bytes: 10, 0, 9)
+    deleting.rangeTombstones = 1
+    let older = [table(1, bytes: 100, 0, 20), table(2, bytes: 900, 21, 99)]
+    #expect(pick(tiered, shape([0: [deleting], 7: older])) == nil)
+    deleting.range.largest = LSMTest.key(30)
+    #expect(numbers(pick(tiered, shape([0: [deleting], 7: older]))) == [5, 1, 2])
+    // In the oldest run they hide nothing: the table is written again without them.
+    let last = shape([6: [table(6, bytes: 5)], 7: [deleting, table(2, bytes: 900, 31, 99)]])
+    let job = try #require(pick(tiered, last))
+    #expect(numbers(job) == [5])
+    #expect(job.outputLevel == 7 && !job.isTrivialMove)
+  }
+
+  /// Whatever the sizes of flushes: nothing due means that no writer has to wait, and what is due
+  /// comes to an end.
+  @Test(arguments: 0..<60) func levelZeroNeverFillsUnasked(_ seed: UInt64) throws {
+    var random = SeededRandom(seed: seed)
+    let slowdown = 2 + random.below(20)
+    let picker = TieredPicker(
+      options: .init(
+        runsPerTier: 2 + random.below(15), isLastLeveled: seed % 2 == 0,
+        levelZeroLimit: slowdown - 1, targetFileBytes: 100))
+    var tree = shape([:], count: 4 + random.below(28))
+    for number in 1...400 {
+      let bytes = UInt64(1) << UInt64(random.below(14))
+      let (first, width) = (random.below(100), random.below(40))
+      var fresh = table(UInt64(number) * 1000, bytes: bytes, first, first + width)
+      fresh.rangeTombstones = random.chance(0.1) ? 1 : 0
+      tree.levels[0].insert(fresh, at: 0)
+      var jobs: UInt64 = 0
+      while let job = pick(picker, tree) {
+        jobs += 1
+        try #require(jobs < 200, "seed \(seed): no end")
+        let gone = Set(job.tables.map(\.number))
+        for level in tree.levels.indices {
+          tree.levels[level].removeAll { gone.contains($0.number) }
+        }
+        var moved = job.tables
+        if !job.isTrivialMove {
+          let range = try #require(job.range)
+          var merged = table(UInt64(number) * 1000 + jobs, bytes: job.bytes)
+          merged.range = range
+          moved = [merged]
+        }
+        tree.levels[job.outputLevel] = (tree.levels[job.outputLevel] + moved).sorted {
+          isBefore($0.range.smallest, $1.range.smallest)
+        }
+        for (left, right) in zip(
+          tree.levels[job.outputLevel], tree.levels[job.outputLevel].dropFirst())
+        {
+          #expect(left.range.endsBefore(right.range), "seed \(seed)")
+        }
+      }
+      #expect(picker.pendingRuns(tree) < slowdown, "seed \(seed)")
+    }
+  }
 }

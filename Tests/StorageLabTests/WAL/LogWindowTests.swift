@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import Testing
 
 @testable import StorageLab
@@ -70,25 +71,96 @@ import Testing
     return bytes
   }
 
-  @Test func aWindowThatCannotBePreparedIsNoWindow() throws {
+  /// A file that tells when somebody maps it.
+  private final class WatchedFile: File, @unchecked Sendable {
+    let inner: any File
+    let maps = Atomic<Int>(0)
+    var path: String { inner.path }
+
+    init(_ inner: any File) { self.inner = inner }
+
+    func map(
+      offset: Int64, length: Int, blankFrom: Int64?
+    ) throws(StorageError) -> any MappedRegion {
+      maps.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      return try inner.map(offset: offset, length: length, blankFrom: blankFrom)
+    }
+
+    /// Returns once the file was mapped, or that was tried, `count` times.
+    func waitForMaps(_ count: Int) {
+      while maps.load(ordering: .sequentiallyConsistent) < count { sched_yield() }
+    }
+
+    func read(
+      into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
+    ) throws(StorageError) -> Int { try inner.read(into: buffer, at: offset) }
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
+      try inner.write(bytes, at: offset)
+    }
+    func sync() throws(StorageError) { try inner.sync() }
+    func size() throws(StorageError) -> Int64 { try inner.size() }
+    func truncate(to size: Int64) throws(StorageError) { try inner.truncate(to: size) }
+    func preallocate(offset: Int64, length: Int64) throws(StorageError) {
+      try inner.preallocate(offset: offset, length: length)
+    }
+    func punchHole(offset: Int64, length: Int64) throws(StorageError) {
+      try inner.punchHole(offset: offset, length: length)
+    }
+    func dropCached() { inner.dropCached() }
+    func close() { inner.close() }
+  }
+
+  @Test func aWindowThatCannotBeMappedIsNoWindow() throws {
     let ahead = try WindowAhead()
     defer { ahead.stop() }
-    let files = MemoryFileSystem()
-    let file = try files.open("a.wal", .create)
+    let file = WatchedFile(try MemoryFileSystem().open("a.wal", .create))
     // Beyond the file's end nothing can be mapped.
     ahead.prepare(file, offset: 0, length: 1 << 16, isBlank: true)
+    file.waitForMaps(1)
     #expect(ahead.take() == nil)
     try file.preallocate(offset: 0, length: 1 << 16)
-    var prepared: WindowAhead.Prepared?
-    // Until the thread was quick enough to begin.
-    while prepared == nil {
-      ahead.prepare(file, offset: 0, length: 1 << 16, isBlank: true)
-      sched_yield()
-      prepared = ahead.take()
-    }
-    #expect(prepared?.offset == 0)
-    #expect(prepared?.region.bytes.count == 1 << 16)
-    prepared?.region.unmap()
+    ahead.prepare(file, offset: 0, length: 1 << 16, isBlank: true)
+    file.waitForMaps(2)
+    let prepared = try #require(ahead.take())
+    #expect(prepared.offset == 0)
+    #expect(prepared.region.bytes.count == 1 << 16)
+    prepared.region.unmap()
     #expect(ahead.take() == nil)
+  }
+
+  /// The appender takes what the thread prepared, and asks in time.
+  @Test(arguments: [false, true]) func theNextWindowIsReady(_ isContinuing: Bool) throws {
+    let bytes = 12 << 20
+    let file = WatchedFile(try MemoryFileSystem().open("a.wal", .create))
+    try file.preallocate(offset: 0, length: Int64(bytes))
+    let ahead = try WindowAhead()
+    defer { ahead.stop() }
+    let segment = LogSegment(
+      file: file, header: .init(number: 1, base: 0, durable: 0), fileBytes: Int64(bytes),
+      isRecycled: false)
+    let appender = LogAppender(
+      segment, isMapped: true, isContinuing: isContinuing, ahead: ahead, counters: nil)
+    let payload = [UInt8](repeating: 7, count: 100_000)
+    func append(upTo end: Int) throws {
+      while appender.end < LSN(end) {
+        try payload.withSlice { (slice) throws(StorageError) in
+          try appender.append(
+            .batch(slice), recordBytes: LogFormat.recordBytes(payload: slice.count), lag: 0)
+        }
+      }
+    }
+    // The first window is mapped at once; the next when it is half full, or, if windows were
+    // filled before, with the first record.
+    try append(upTo: 1)
+    if isContinuing { file.waitForMaps(2) }
+    try append(upTo: 3 << 20)
+    file.waitForMaps(2)
+    #expect(appender.preparedWindows == 0)
+    try append(upTo: 5 << 20)
+    #expect(appender.preparedWindows == 1)
+    file.waitForMaps(3)
+    try append(upTo: 9 << 20)
+    #expect(appender.preparedWindows == 2)
+    #expect(file.maps.load(ordering: .sequentiallyConsistent) == 3)
   }
 }

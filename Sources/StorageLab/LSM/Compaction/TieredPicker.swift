@@ -10,6 +10,8 @@ struct TieredPicker: CompactionPicker {
   struct Options: Sendable {
     var runsPerTier = 4
     var isLastLeveled = false
+    /// Tables in level 0 that are merged whatever their sizes: before writers slow down for them.
+    var levelZeroLimit = 19
     var targetFileBytes: UInt64 = 16 << 20
   }
 
@@ -40,6 +42,12 @@ struct TieredPicker: CompactionPicker {
         return job
       }
       start = end
+    }
+    let fresh = shape.levels[0].count
+    if fresh >= options.levelZeroLimit,
+      let job = merge(runs, 0, fresh, shape, busy: busy, reason: .levelZero)
+    {
+      return job
     }
     return pickTombstones(runs, shape, busy: busy, oldestSnapshot: oldestSnapshot)
   }
@@ -104,24 +112,52 @@ struct TieredPicker: CompactionPicker {
       isTrivialMove: true, targetFileBytes: options.targetFileBytes)
   }
 
-  /// A run with a range tombstone, or of tombstones mostly, that no snapshot needs: merged with
-  /// all that is older, it gives the space back.
+  /// A run whose deletes hide much of what is older: merged with all that is, it gives the space
+  /// back. Only where that is a quarter of what is to be written, and no snapshot needs it; the
+  /// rest waits for the tiers' merges. In the oldest run deletes hide nothing any more: its tables
+  /// with many are written again without them.
   private func pickTombstones(
     _ runs: [Run], _ shape: TreeShape, busy: Set<UInt64>, oldestSnapshot: UInt64?
   ) -> CompactionJob? {
+    var older = runs.reduce(UInt64(0)) { $0 + $1.bytes }
     for (index, run) in runs.enumerated() {
-      let tombstones = run.tables.reduce(UInt64(0)) { $0 + $1.tombstones }
-      let entries = run.tables.reduce(UInt64(0)) { $0 + $1.entries }
-      let isDue =
-        run.tables.contains { $0.rangeTombstones > 0 }
-        || (tombstones > 64 && 2 * tombstones > entries)
-      let newest = run.tables.reduce(UInt64(0)) { max($0, $1.largestSequence) }
-      guard isDue, oldestSnapshot.map({ $0 >= newest }) ?? true else { continue }
+      older -= run.bytes
+      let due = run.tables.filter {
+        TieredPicker.hasManyTombstones($0) && (oldestSnapshot ?? .max) >= $0.largestSequence
+      }
+      if due.isEmpty { continue }
+      if index == runs.count - 1, run.level > 0 {
+        let free = due.filter { !busy.contains($0.number) }
+        if free.isEmpty { return nil }
+        return job(
+          .tombstones, [.init(level: run.level, tables: free)], outputLevel: run.level,
+          targetFileBytes: options.targetFileBytes)
+      }
+      let hidden = runs[(index + 1)...].reduce(UInt64(0)) { sum, olderRun in
+        sum + hiddenBytes(by: due, in: olderRun)
+      }
+      guard 4 * hidden >= run.bytes + older else { continue }
       if let job = merge(runs, index, runs.count, shape, busy: busy, reason: .tombstones) {
         return job
       }
     }
     return nil
+  }
+
+  private static func hasManyTombstones(_ table: TableMetadata) -> Bool {
+    table.rangeTombstones > 0 || (table.tombstones > 64 && 2 * table.tombstones > table.entries)
+  }
+
+  /// At most: of a table with range tombstones all that its range overlaps counts as hidden, of
+  /// one without an entry for each tombstone.
+  private func hiddenBytes(by deleting: [TableMetadata], in run: Run) -> UInt64 {
+    run.tables.reduce(UInt64(0)) { sum, table in
+      let over = deleting.filter { $0.range.overlaps(table.range) }
+      if over.contains(where: { $0.rangeTombstones > 0 }) { return sum + table.fileBytes }
+      let entryBytes = table.fileBytes / max(1, table.entries)
+      let deleted = over.reduce(UInt64(0)) { $0 + $1.tombstones }
+      return sum + min(table.fileBytes, deleted * entryBytes)
+    }
   }
 
   private func job(

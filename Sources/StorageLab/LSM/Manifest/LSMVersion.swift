@@ -1,12 +1,16 @@
+import Synchronization
+
 /// The tables of the tree at one moment. Immutable; readers and snapshots hold the version
 /// that they began with, and the tables live as long as some version holds them.
 final class LSMVersion: @unchecked Sendable {
-  /// Places for sorted runs, level 0 aside. Leveled compaction uses six of them, a tiered policy
+  /// Level 0, and 31 places for sorted runs. Leveled compaction uses six of them, a tiered policy
   /// as many as it has runs.
   static let levelCount = 32
 
   let levels: [LSMLevel]
   let shape: TreeShape
+  /// A newer version took its place: what its readers meet, no merge can change.
+  let isSuperseded = Atomic<Bool>(false)
 
   /// Level 0 newest first, the others in key order.
   init(_ tables: [[TableFile]]) {

@@ -27,6 +27,7 @@ struct ManifestState: Sendable, Equatable {
 struct ManifestReader {
   struct Outcome {
     var state: ManifestState
+    var version: UInt32
     var number: UInt64
     /// Where the intact records end.
     var end: Int64
@@ -63,14 +64,14 @@ struct ManifestReader {
   private func decode(
     _ slice: ByteSlice, number: UInt64, path: String, _ visit: (Int64, VersionEdit) -> Void
   ) throws(StorageError) -> Outcome {
-    try ManifestFormat.checkHeader(slice, number: number, path: path)
+    let version = try ManifestFormat.checkHeader(slice, number: number, path: path)
     guard let committed = ManifestFormat.committed(slice, number: number) else {
       throw .corruption(
         "neither of the manifest's commit slots is intact", path: path,
         offset: ManifestFormat.slotOffsets[0])
     }
     var outcome = Outcome(
-      state: ManifestState(), number: number, end: ManifestFormat.recordsStart,
+      state: ManifestState(), version: version, number: number, end: ManifestFormat.recordsStart,
       turn: committed.turn, isTorn: false, edits: 0)
     while let payload = ManifestFormat.record(slice, number: number, offset: outcome.end) {
       guard let edit = VersionEdit.decode(payload), outcome.state.apply(edit) else {
@@ -120,8 +121,9 @@ final class ManifestFile: @unchecked Sendable {
     number = outcome.number
     end = outcome.end
     turn = outcome.turn
-    if outcome.isTorn {
-      // The torn record must not come back behind a shorter one.
+    if outcome.isTorn || outcome.version < ManifestFormat.version {
+      // The torn record must not come back behind a shorter one; and older builds must not take
+      // what they do not know for damage.
       try roll()
     } else {
       let file = try fileSystem.open(

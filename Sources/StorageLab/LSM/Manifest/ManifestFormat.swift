@@ -9,7 +9,8 @@
 enum ManifestFormat {
   static let magic: UInt64 = 0x3146_4e4d_4d53_4c53  // "SLSMMNF1" in file order
   static let currentMagic: UInt64 = 0x3152_5543_4d53_4c53  // "SLSMCUR1" in file order
-  static let version: UInt32 = 1
+  /// 2: tables in levels 7 to 31 too.
+  static let version: UInt32 = 2
   static let currentName = "CURRENT"
   static let slotOffsets: [Int64] = [512, 1024]
   static let recordsStart: Int64 = 1536
@@ -28,10 +29,10 @@ enum ManifestFormat {
     return writer.bytes
   }
 
-  /// Errors: `corruption`, `unsupportedVersion`.
+  /// The manifest's version. Errors: `corruption`, `unsupportedVersion`.
   static func checkHeader(
     _ slice: ByteSlice, number: UInt64, path: String
-  ) throws(StorageError) {
+  ) throws(StorageError) -> UInt32 {
     var reader = ByteReader(slice)
     let foundMagic: UInt64 = reader.integer()
     let foundVersion: UInt32 = reader.integer()
@@ -51,6 +52,7 @@ enum ManifestFormat {
         "the manifest has format version \(foundVersion); this build reads up to \(version)",
         remedy: "Open it with a newer StorageLab", path: path)
     }
+    return foundVersion
   }
 
   static func slot(_ number: UInt64, committedEnd: UInt64, turn: UInt64) -> [UInt8] {

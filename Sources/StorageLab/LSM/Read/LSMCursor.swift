@@ -81,7 +81,8 @@ final class LSMCursor: Cursor {
 
   @inline(__always)
   private func noteSeek() {
-    if view.extraRuns > 0 { tree.noteExtraSeeks(view.extraRuns) }
+    guard view.extraRuns > 0, !view.version.isSuperseded.load(ordering: .relaxed) else { return }
+    tree.noteExtraSeeks(view.extraRuns)
   }
 
   @inline(__always)
