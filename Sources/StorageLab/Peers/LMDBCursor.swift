@@ -153,7 +153,7 @@
     private func get(_ key: MDB_val, _ operation: MDB_cursor_op) throws(StorageError) -> Bool {
       guard let cursor else { throw .closed("the cursor") }
       isValid = false
-      try environment._withUnsafeGuaranteedRef { (environment) throws(StorageError) in
+      try environment.borrowed { (environment) throws(StorageError) in
         try environment.checkOpen()
       }
       var key = key
@@ -163,7 +163,7 @@
       if !isSole { lock._withUnsafeGuaranteedRef { $0.unlock() } }
       if code == MDB_NOTFOUND { return false }
       if code != 0 {
-        try environment._withUnsafeGuaranteedRef { (environment) throws(StorageError) in
+        try environment.borrowed { (environment) throws(StorageError) in
           try environment.check(code)
         }
       }
