@@ -63,6 +63,12 @@ uint64_t lab_monotonic_nanoseconds(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+uint64_t lab_unix_milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
 void lab_name_thread(const char *name) {
 #if defined(__linux__)
   pthread_setname_np(pthread_self(), name);

@@ -109,4 +109,7 @@ void lab_ignore_races_end(void);
 /// Nanoseconds of the monotonic clock.
 uint64_t lab_monotonic_nanoseconds(void);
 
+/// Milliseconds since 1970 began, UTC.
+uint64_t lab_unix_milliseconds(void);
+
 #endif
