@@ -116,7 +116,7 @@ public enum InspectLSM {
     var count = 0
     while let payload = ManifestFormat.record(slice, number: number, offset: offset) {
       count += 1
-      guard let edit = VersionEdit.decode(payload), state.apply(edit) else {
+      guard let edit = VersionEdit.decode(payload, version: version), state.apply(edit) else {
         dump.problem(offset, "a record that does not fit")
         return
       }
@@ -135,9 +135,13 @@ public enum InspectLSM {
   private static func describe(
     _ edit: VersionEdit, at offset: Int64, _ header: [UInt8], _ dump: inout AnnotatedDump
   ) {
+    var when = ""
+    if let reason = edit.reason { when += " (\(reason))" }
+    if edit.unixMilliseconds > 0 { when += " \(CalendarTime.text(edit.unixMilliseconds))" }
+    if edit.durationMilliseconds > 0 { when += ", took \(edit.durationMilliseconds) ms" }
     dump.field(
       offset, header,
-      "\(edit.cause): next file \(edit.nextFileNumber), replay from \(edit.replay.lsn) after "
+      "\(edit.cause)\(when): next file \(edit.nextFileNumber), replay from \(edit.replay.lsn) after "
         + "sequence \(edit.replay.sequence)")
     for removal in edit.removals {
       dump.heading("- level \(removal.level) \(TableMetadata.fileName(removal.number))", depth: 3)

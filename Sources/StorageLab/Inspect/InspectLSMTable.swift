@@ -49,7 +49,7 @@ extension InspectLSM {
         "\(what): \(handle.length) bytes at \(handle.offset)")
     }
     dump.field(start + 64, bytes[64..<72], "table number \(footer.fileNumber)")
-    dump.field(start + 72, bytes[72..<76], "format version \(TableFormat.version)")
+    dump.field(start + 72, bytes[72..<76], "format version \(footer.version)")
     dump.field(start + 76, bytes[76..<80], "checksum, valid")
     dump.field(start + 80, bytes[80..<88], "magic")
   }

@@ -83,7 +83,8 @@ extension LSMTree {
   }
 
   private func move(_ job: CompactionJob) throws(StorageError) {
-    var edit = VersionEdit(cause: .move, nextFileNumber: 0, replay: .init())
+    var edit = VersionEdit(
+      cause: .move, reason: job.reason, nextFileNumber: 0, replay: .init())
     for input in job.inputs {
       for table in input.tables {
         edit.removals.append(.init(level: input.level, number: table.number))
@@ -122,7 +123,10 @@ extension LSMTree {
       discard(begun)
       throw error
     }
-    var edit = VersionEdit(cause: .compaction, nextFileNumber: 0, replay: .init())
+    var edit = VersionEdit(
+      cause: .compaction,
+      durationMilliseconds: (options.clock.nanoseconds - start) / 1_000_000, reason: job.reason,
+      nextFileNumber: 0, replay: .init())
     for input in job.inputs {
       for table in input.tables {
         edit.removals.append(.init(level: input.level, number: table.number))

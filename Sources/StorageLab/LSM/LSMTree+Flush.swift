@@ -197,6 +197,7 @@ extension LSMTree {
       cause: .flush, nextFileNumber: 0,
       replay: .init(lsn: next.logStart, sequence: next.sequenceStart))
     let table = try buildTable(memtable, snapshots)
+    edit.durationMilliseconds = (options.clock.nanoseconds - start) / 1_000_000
     if let table { edit.additions = [.init(level: 0, table: table)] }
     try install(
       edit,
@@ -287,6 +288,7 @@ extension LSMTree {
     defer { manifestLock.unlock() }
     guard let manifest else { throw StorageError(.readOnly, "the database is open read-only") }
     var edit = edit
+    edit.unixMilliseconds = options.clock.unixMilliseconds
     if edit.cause != .flush { edit.replay = manifest.state.replay }
     let current = lock.withLock {
       edit.nextFileNumber = state.nextFileNumber

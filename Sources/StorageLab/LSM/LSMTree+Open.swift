@@ -47,7 +47,7 @@ extension LSMTree {
       manifestState: state)
     if !options.isReadOnly {
       let manifest = try ManifestFile(
-        directory: options.path, fileSystem: fileSystem, outcome)
+        directory: options.path, fileSystem: fileSystem, clock: options.clock, outcome)
       tree.manifest = manifest
       try tree.removeOrphans(names, manifest)
     }

@@ -10,6 +10,14 @@ import Testing
         smallest: LSMTest.key(first), largest: LSMTest.key(last), isLargestExcluded: false))
   }
 
+  /// A machine whose calendar says 1970-01-01 00:00:05.
+  private struct Calendar: LabClock {
+    var nanoseconds: UInt64 { 7 }
+    var unixMilliseconds: UInt64 { 5000 }
+  }
+
+  private let clock = Calendar()
+
   private func edit(_ number: UInt64, level: Int = 0) -> VersionEdit {
     VersionEdit(
       cause: .flush, nextFileNumber: number + 1, replay: .init(lsn: number * 10, sequence: number),
@@ -25,7 +33,7 @@ import Testing
   private func write(_ fileSystem: any FileSystem, edits: Int) throws -> ManifestFile {
     try fileSystem.createDirectory("/db")
     try fileSystem.syncDirectory("/")
-    let manifest = try ManifestFile(directory: "/db", fileSystem: fileSystem, nil)
+    let manifest = try ManifestFile(directory: "/db", fileSystem: fileSystem, clock: clock, nil)
     for number in 1...UInt64(edits) { try manifest.append(edit(number)) }
     return manifest
   }
@@ -37,6 +45,42 @@ import Testing
     #expect(outcome.state == manifest.state)
     #expect(outcome.state.levels[0].map(\.number) == [5, 4, 3, 2, 1])
     #expect(!outcome.isTorn)
+  }
+
+  @Test func anEditSaysWhenAndWhy() throws {
+    let fileSystem = MemoryFileSystem()
+    let manifest = try write(fileSystem, edits: 1)
+    var compaction = edit(9, level: 2)
+    compaction.cause = .compaction
+    compaction.unixMilliseconds = 1_790_000_000_000
+    compaction.durationMilliseconds = 1234
+    for (number, reason) in CompactionJob.Reason.allCases.enumerated() {
+      compaction.reason = reason
+      compaction.additions[0].table = table(UInt64(10 + number), 1000 * number, 1000 * number + 1)
+      try manifest.append(compaction)
+    }
+    var edits: [VersionEdit] = []
+    _ = try ManifestReader(directory: "/db", fileSystem: fileSystem).read { edits.append($1) }
+    #expect(edits[0].cause == .snapshot && edits[0].unixMilliseconds == 5000)
+    #expect(edits.dropFirst(2).map(\.reason) == CompactionJob.Reason.allCases)
+    #expect(edits.last?.unixMilliseconds == 1_790_000_000_000)
+    #expect(edits.last?.durationMilliseconds == 1234)
+  }
+
+  @Test func editsOfEarlierVersionsHaveNoTime() throws {
+    var edit = edit(1)
+    edit.unixMilliseconds = 77
+    edit.durationMilliseconds = 8
+    edit.reason = .manual
+    // Version 2 has no such three bytes behind the cause.
+    let bytes = [edit.encoded[0]] + edit.encoded.dropFirst(4)
+    let old = try #require(bytes.withSlice { VersionEdit.decode($0, version: 2) })
+    #expect(old.unixMilliseconds == 0 && old.durationMilliseconds == 0 && old.reason == nil)
+    #expect(old.replay == edit.replay && old.additions == edit.additions)
+    #expect(edit.encoded.withSlice { VersionEdit.decode($0, version: 3) } == edit)
+    var unknown = edit.encoded
+    unknown[3] = 200
+    #expect(unknown.withSlice { VersionEdit.decode($0, version: 3) } == nil)
   }
 
   @Test func everyFlippedByteIsDetectedOrHarmless() throws {
@@ -78,7 +122,7 @@ import Testing
     #expect(outcome.isTorn)
     #expect(outcome.state == manifest.state)
     // The next writer starts afresh.
-    let next = try ManifestFile(directory: "/db", fileSystem: fileSystem, outcome)
+    let next = try ManifestFile(directory: "/db", fileSystem: fileSystem, clock: clock, outcome)
     #expect(next.number != manifest.number)
     try next.append(edit(4))
     #expect(try read(fileSystem)?.state == next.state)

@@ -40,8 +40,22 @@ extension RandomAccessCollection where Index == Int {
 
 /// Work for the compaction: merge `inputs` into `outputLevel`.
 struct CompactionJob: Sendable, Equatable {
-  enum Reason: String, Sendable {
-    case levelZero, levelSize, tierFull, room, tombstones, reads, manual
+  /// Why the job is due. The numbers are the manifest's.
+  enum Reason: UInt8, Sendable, CaseIterable {
+    /// Level 0 has as many tables as make a merge due.
+    case levelZero = 1
+    /// A level outgrew its share.
+    case levelSize = 2
+    /// A tier has as many runs as it may.
+    case tierFull = 3
+    /// Runs make room for a new one.
+    case room = 4
+    /// Deletes hide much of what lies below them.
+    case tombstones = 5
+    /// Seeks paid for the merge.
+    case reads = 6
+    /// Somebody asked for it.
+    case manual = 7
   }
 
   struct Input: Sendable, Equatable {

@@ -74,7 +74,8 @@ struct ManifestReader {
       state: ManifestState(), version: version, number: number, end: ManifestFormat.recordsStart,
       turn: committed.turn, isTorn: false, edits: 0)
     while let payload = ManifestFormat.record(slice, number: number, offset: outcome.end) {
-      guard let edit = VersionEdit.decode(payload), outcome.state.apply(edit) else {
+      guard let edit = VersionEdit.decode(payload, version: version), outcome.state.apply(edit)
+      else {
         throw .corruption("a record of the manifest does not fit", path: path, offset: outcome.end)
       }
       visit(outcome.end, edit)
@@ -97,6 +98,7 @@ final class ManifestFile: @unchecked Sendable {
 
   private let directory: String
   private let fileSystem: any FileSystem
+  private let clock: any LabClock
   private(set) var state: ManifestState
   private var file: (any File)?
   private(set) var number: UInt64
@@ -105,10 +107,12 @@ final class ManifestFile: @unchecked Sendable {
 
   /// Goes on with the manifest that `outcome` describes, or starts the first one.
   init(
-    directory: String, fileSystem: any FileSystem, _ outcome: ManifestReader.Outcome?
+    directory: String, fileSystem: any FileSystem, clock: any LabClock,
+    _ outcome: ManifestReader.Outcome?
   ) throws(StorageError) {
     self.directory = directory
     self.fileSystem = fileSystem
+    self.clock = clock
     guard let outcome else {
       state = ManifestState()
       number = 0
@@ -190,6 +194,7 @@ final class ManifestFile: @unchecked Sendable {
   /// Starts a new manifest that holds the state as one record, and points to it.
   private func roll() throws(StorageError) {
     var snapshot = state.snapshot
+    snapshot.unixMilliseconds = clock.unixMilliseconds
     let newNumber = max(state.nextFileNumber, number + 1)
     snapshot.nextFileNumber = newNumber + 1
     let path = joinPath(directory, ManifestFormat.fileName(newNumber))

@@ -9,8 +9,9 @@
 enum ManifestFormat {
   static let magic: UInt64 = 0x3146_4e4d_4d53_4c53  // "SLSMMNF1" in file order
   static let currentMagic: UInt64 = 0x3152_5543_4d53_4c53  // "SLSMCUR1" in file order
-  /// 2: tables in levels 7 to 31 too.
-  static let version: UInt32 = 2
+  /// 2: tables in levels 7 to 31 too. 3: an edit says when it was made, how long that took and
+  /// why.
+  static let version: UInt32 = 3
   static let currentName = "CURRENT"
   static let slotOffsets: [Int64] = [512, 1024]
   static let recordsStart: Int64 = 1536

@@ -6,6 +6,8 @@ struct VersionEdit: Sendable, Equatable {
     case flush = 2
     case compaction = 3
     case move = 4
+    /// Tables that were written outside of the tree.
+    case ingestion = 5
   }
 
   struct Removal: Sendable, Equatable {
@@ -19,6 +21,12 @@ struct VersionEdit: Sendable, Equatable {
   }
 
   var cause: Cause
+  /// When it was made, in milliseconds since 1970 began; 0 when nobody knows.
+  var unixMilliseconds: UInt64 = 0
+  /// What the flush or the merge took.
+  var durationMilliseconds: UInt64 = 0
+  /// Why a compaction or a move was due.
+  var reason: CompactionJob.Reason?
   /// File numbers below this may be in use.
   var nextFileNumber: UInt64
   /// Where replay of the log begins and the last sequence given out before it; kept together
@@ -36,6 +44,9 @@ struct VersionEdit: Sendable, Equatable {
   var encoded: [UInt8] {
     var writer = ByteWriter()
     writer.integer(cause.rawValue)
+    writer.varint(unixMilliseconds)
+    writer.varint(durationMilliseconds)
+    writer.integer(reason?.rawValue ?? 0)
     writer.varint(nextFileNumber)
     writer.varint(replay.lsn)
     writer.varint(replay.sequence)
@@ -52,13 +63,20 @@ struct VersionEdit: Sendable, Equatable {
     return writer.bytes
   }
 
-  /// Nil when the bytes are no edit.
-  static func decode(_ slice: ByteSlice) -> VersionEdit? {
+  /// Nil when the bytes are no edit. `version` is the manifest's.
+  static func decode(_ slice: ByteSlice, version: UInt32) -> VersionEdit? {
     var reader = ByteReader(slice)
     guard let cause = Cause(rawValue: reader.integer(UInt8.self)) else { return nil }
-    var edit = VersionEdit(
-      cause: cause, nextFileNumber: reader.varint(),
-      replay: ReplayPoint(lsn: reader.varint(), sequence: reader.varint()))
+    var edit = VersionEdit(cause: cause, nextFileNumber: 0, replay: ReplayPoint())
+    if version >= 3 {
+      edit.unixMilliseconds = reader.varint()
+      edit.durationMilliseconds = reader.varint()
+      let reason = reader.integer(UInt8.self)
+      edit.reason = CompactionJob.Reason(rawValue: reason)
+      guard reason == 0 || edit.reason != nil else { return nil }
+    }
+    edit.nextFileNumber = reader.varint()
+    edit.replay = ReplayPoint(lsn: reader.varint(), sequence: reader.varint())
     let limit = UInt64(LSMVersion.levelCount)
     let removalCount = reader.varint()
     guard removalCount <= UInt64(slice.count) else { return nil }

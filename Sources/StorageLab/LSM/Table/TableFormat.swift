@@ -5,7 +5,7 @@ import CLZ4
 ///     data block* | filter | range tombstones | index | properties | footer
 enum TableFormat {
   static let magic: UInt64 = 0x3142_5453_4d53_4c53  // "SLSMSTB1" in file order
-  static let version: UInt32 = 1
+  static let version: UInt32 = 2
   static let footerBytes = 88
   /// Behind every block: kind, raw length, checksum.
   static let trailerBytes = 9
@@ -26,6 +26,7 @@ enum TableFormat {
 
   struct Footer: Equatable {
     var fileNumber: UInt64
+    var version = TableFormat.version
     var filter: Handle
     var tombstones: Handle
     var index: Handle
@@ -38,7 +39,7 @@ enum TableFormat {
         writer.integer(handle.length)
       }
       writer.integer(fileNumber)
-      writer.integer(TableFormat.version)
+      writer.integer(version)
       writer.checksum(seed: CRC32C.seed(fileNumber))
       writer.integer(TableFormat.magic)
       return writer.bytes
@@ -87,7 +88,8 @@ enum TableFormat {
         previous = handle.end
       }
       return Footer(
-        fileNumber: number, filter: handles[0], tombstones: handles[1], index: handles[2],
+        fileNumber: number, version: version, filter: handles[0], tombstones: handles[1],
+        index: handles[2],
         properties: handles[3])
     }
   }

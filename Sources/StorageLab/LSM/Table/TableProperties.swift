@@ -25,7 +25,8 @@ struct TableProperties: Sendable, Equatable {
     return writer.bytes
   }
 
-  static func decode(_ slice: ByteSlice) -> TableProperties? {
+  /// Nil when the bytes are no properties. `version` is the table's.
+  static func decode(_ slice: ByteSlice, version: UInt32) -> TableProperties? {
     var reader = ByteReader(slice)
     var properties = TableProperties()
     properties.entries = reader.varint()

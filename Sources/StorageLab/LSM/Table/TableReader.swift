@@ -106,7 +106,10 @@ final class TableReader: @unchecked Sendable {
     let filterPayload = try payload(footer.filter)
     let tombstonePayload = try payload(footer.tombstones)
     let indexPayload = try payload(footer.index)
-    guard let properties = TableProperties.decode(try payload(footer.properties)) else {
+    guard
+      let properties = TableProperties.decode(
+        try payload(footer.properties), version: footer.version)
+    else {
       throw damaged("properties", footer.properties, path)
     }
     guard let fragments = TableBuilder.decodeFragments(tombstonePayload) else {
