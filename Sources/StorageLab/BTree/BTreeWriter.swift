@@ -92,6 +92,7 @@ final class BTreeWriter: @unchecked Sendable {
     case .deleteRange:
       preparedKey = nil
       try prepareRange(operation.key, operation.value)
+    case .merge: throw WriteBatch.Decoder.unexpectedMerge
     }
   }
 
@@ -102,6 +103,7 @@ final class BTreeWriter: @unchecked Sendable {
     case .put: try put(operation.key, operation.value)
     case .delete: try delete(operation.key)
     case .deleteRange: try deleteRange(operation.key, operation.value)
+    case .merge: throw WriteBatch.Decoder.unexpectedMerge
     }
   }
 

@@ -18,6 +18,9 @@ public struct EngineOptions: Sendable {
   public var maximumValueBytes: Int = 1 << 30
   /// Where flushes, compactions and checkpoints run.
   public var maintenance: Maintenance = .background
+  /// What `merge` does; nil refuses merges. A database that has operands in it opens with the
+  /// operator that they were written with, and with no other.
+  public var mergeOperator: (any MergeOperator)?
   public var clock: any LabClock = MonotonicClock()
   public var events: (any EventSink)?
 

@@ -44,7 +44,13 @@ public protocol StorageEngine: AnyObject, Sendable {
   /// Removes every key in `lower ..< upper`. An empty or inverted range removes nothing.
   func deleteRange(from lower: RawSpan, to upper: RawSpan) throws(StorageError)
 
-  /// Applies the batch's operations in order, all or none.
+  /// Changes a value as the database's merge operator says (`EngineOptions.mergeOperator`),
+  /// without reading it. Errors: as `put`; `unsupported` of engines without merges, or when the
+  /// database was opened without an operator; `invalidArgument` when the operator refuses the
+  /// operand.
+  func merge(_ key: RawSpan, _ operand: RawSpan) throws(StorageError)
+
+  /// Applies the batch's operations in order, all or none. Errors: as `put` and `merge`.
   func write(_ batch: WriteBatch) throws(StorageError)
 
   // MARK: Upkeep

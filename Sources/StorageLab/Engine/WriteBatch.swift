@@ -6,16 +6,20 @@
 ///     operation := 0x01 varint(key length) varint(value length) key value    put
 ///                | 0x02 varint(key length) key                               delete
 ///                | 0x03 varint(lower length) varint(upper length) lower upper   range delete
+///                | 0x04 varint(key length) varint(operand length) key operand   merge
 public struct WriteBatch: Sendable {
   public enum Tag: UInt8, Sendable {
     case put = 1
     case delete = 2
     case deleteRange = 3
+    case merge = 4
   }
 
   public private(set) var encoded: [UInt8] = []
   /// Operations in the batch.
   public private(set) var count = 0
+  /// Merges among them.
+  public private(set) var mergeCount = 0
 
   public init() {}
 
@@ -37,6 +41,13 @@ public struct WriteBatch: Sendable {
     lower.withSlice { lower in upper.withSlice { upper in append(.deleteRange, lower, upper) } }
   }
 
+  /// Changes a value as the database's merge operator says. Engines that have none refuse the
+  /// whole batch.
+  public mutating func merge(_ key: RawSpan, _ operand: RawSpan) {
+    key.withSlice { key in operand.withSlice { operand in append(.merge, key, operand) } }
+    mergeCount += 1
+  }
+
   public mutating func put(_ key: [UInt8], _ value: [UInt8]) {
     put(key.span.bytes, value.span.bytes)
   }
@@ -45,10 +56,15 @@ public struct WriteBatch: Sendable {
     deleteRange(from: lower.span.bytes, to: upper.span.bytes)
   }
 
+  public mutating func merge(_ key: [UInt8], _ operand: [UInt8]) {
+    merge(key.span.bytes, operand.span.bytes)
+  }
+
   /// Empties the batch and keeps its memory.
   public mutating func removeAll() {
     encoded.removeAll(keepingCapacity: true)
     count = 0
+    mergeCount = 0
   }
 
   private mutating func append(_ tag: Tag, _ first: ByteSlice, _ second: ByteSlice?) {
@@ -67,7 +83,7 @@ public struct WriteBatch: Sendable {
     public let tag: Tag
     /// The key, or the lower bound of a range delete.
     public let key: ByteSlice
-    /// The value of a put, the upper bound of a range delete, else empty.
+    /// The value of a put, the operand of a merge, the upper bound of a range delete, else empty.
     public let value: ByteSlice
 
     /// Bytes that an operation takes in encoded form.
@@ -125,13 +141,22 @@ public struct WriteBatch: Sendable {
       return Operation(tag: tag, key: key, value: value)
     }
 
+    /// A merge met by an engine that never writes one.
+    static var unexpectedMerge: StorageError {
+      StorageError(.corruption, "a batch holds a merge, which this engine does not write")
+    }
+
     static var malformed: StorageError {
       StorageError(.corruption, "a batch holds bytes that are no operation")
     }
   }
 
-  /// Throws `invalidArgument` unless every key and value is within the limits.
-  public func validate(maximumValueBytes: Int) throws(StorageError) {
+  /// Throws `invalidArgument` unless every key and value is within the limits, and
+  /// `unsupported` when the batch has merges and there is no operator for them.
+  public func validate(
+    maximumValueBytes: Int, mergeOperator: (any MergeOperator)? = nil
+  ) throws(StorageError) {
+    if mergeCount > 0 && mergeOperator == nil { throw .noMerges }
     try encoded.withSlice { (slice) throws(StorageError) in
       var decoder = Decoder(slice)
       while let operation = try decoder.next() {
@@ -141,6 +166,10 @@ public struct WriteBatch: Sendable {
           try EngineLimits.checkValue(operation.value.count, limit: maximumValueBytes)
         case .delete:
           try EngineLimits.checkKey(operation.key.count)
+        case .merge:
+          try EngineLimits.checkKey(operation.key.count)
+          try EngineLimits.checkValue(operation.value.count, limit: maximumValueBytes)
+          try mergeOperator?.check(operand: operation.value)
         case .deleteRange:
           try EngineLimits.checkValue(operation.key.count, limit: EngineLimits.maximumKeyBytes)
           try EngineLimits.checkValue(operation.value.count, limit: EngineLimits.maximumKeyBytes)

@@ -106,7 +106,8 @@ extension InspectLSM {
       while offset < block.entriesEnd && shown < limit {
         let entry = block.entry(at: offset)
         key = Array(key.prefix(entry.shared)) + block.keyBytes(entry).array
-        let kind = EntryTag.isPut(entry.tag) ? "put" : "delete"
+        let kind =
+          EntryTag.isPut(entry.tag) ? "put" : EntryTag.isMerge(entry.tag) ? "merge" : "delete"
         dump.heading(
           "+\(offset) \(kind) \(printable(key, limit: 32)) @\(EntryTag.sequence(entry.tag)), "
             + "shares \(entry.shared), value \(entry.valueCount) bytes", depth: 2)

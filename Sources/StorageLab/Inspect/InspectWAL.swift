@@ -80,11 +80,12 @@ public enum InspectWAL {
         let place = offset + Int64(operation.key.base - payload.base)
         let key = printable(operation.key.rawBuffer, limit: 40)
         switch operation.tag {
-        case .put:
+        case .put, .merge:
           let value = printable(operation.value.rawBuffer, limit: 40)
+          let verb = operation.tag == .put ? "put" : "merge"
           dump.field(
             place, operation.key.prefix(min(8, operation.key.count)).array,
-            "put \(key) = \(value) (\(operation.value.count) bytes)")
+            "\(verb) \(key) = \(value) (\(operation.value.count) bytes)")
         case .delete:
           dump.field(
             place, operation.key.prefix(min(8, operation.key.count)).array, "delete \(key)")

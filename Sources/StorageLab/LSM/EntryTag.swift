@@ -6,6 +6,8 @@ enum EntryTag {
   enum Kind: UInt64 {
     case delete = 0
     case put = 1
+    /// An operand of the merge operator.
+    case merge = 2
   }
 
   /// The first sequence ever given out; zero means "older than every snapshot".
@@ -25,9 +27,15 @@ enum EntryTag {
   @inline(__always)
   static func isPut(_ tag: UInt64) -> Bool { tag & 3 == Kind.put.rawValue }
 
+  @inline(__always)
+  static func isDelete(_ tag: UInt64) -> Bool { tag & 3 == Kind.delete.rawValue }
+
+  @inline(__always)
+  static func isMerge(_ tag: UInt64) -> Bool { tag & 3 == Kind.merge.rawValue }
+
   /// Whether the kind bits are one of those there are.
   @inline(__always)
-  static func isValid(_ tag: UInt64) -> Bool { tag & 3 <= Kind.put.rawValue }
+  static func isValid(_ tag: UInt64) -> Bool { tag & 3 <= Kind.merge.rawValue }
 }
 
 extension ByteSlice {

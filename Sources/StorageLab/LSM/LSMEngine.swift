@@ -74,6 +74,19 @@ public final class LSMEngine: StorageEngine {
     }
   }
 
+  public func merge(_ key: RawSpan, _ operand: RawSpan) throws(StorageError) {
+    guard let mergeOperator = options.mergeOperator else { throw .noMerges }
+    try key.withSlice { (key) throws(StorageError) in
+      try EngineLimits.checkKey(key.count)
+      try operand.withSlice { (operand) throws(StorageError) in
+        try EngineLimits.checkValue(operand.count, limit: tree.options.maximumValueBytes)
+        try mergeOperator.check(operand: operand)
+        try tree.recordMergeOperator()
+        try submit(.operation(.merge, key, operand))
+      }
+    }
+  }
+
   public func deleteRange(from lower: RawSpan, to upper: RawSpan) throws(StorageError) {
     try lower.withSlice { (lower) throws(StorageError) in
       try upper.withSlice { (upper) throws(StorageError) in
@@ -87,9 +100,11 @@ public final class LSMEngine: StorageEngine {
   }
 
   public func write(_ batch: WriteBatch) throws(StorageError) {
-    try batch.validate(maximumValueBytes: tree.options.maximumValueBytes)
+    try batch.validate(
+      maximumValueBytes: tree.options.maximumValueBytes, mergeOperator: options.mergeOperator)
     try tree.checkWritable()
     if batch.isEmpty { return }
+    if batch.mergeCount > 0 { try tree.recordMergeOperator() }
     try batch.encoded.withSlice { (encoded) throws(StorageError) in
       try submit(.batch(encoded))
     }

@@ -111,6 +111,7 @@ extension LSMTree {
     do throws(StorageError) {
       let run = CompactionRun(
         job: job, version: version, snapshots: snapshots, options: tuning.builderOptions,
+        fold: fold,
         makeBuilder: { [self] () throws(StorageError) -> TableBuilder in
           let builder = try makeBuilder()
           begun.append(builder.number)
@@ -139,6 +140,7 @@ extension LSMTree {
       noteMerged(job, &state)
       state.statistics.compactionBytesRead += output.bytesRead
       state.statistics.entriesDropped += output.entriesDropped
+      state.statistics.operandsFolded += output.operandsFolded
       state.statistics.tablesSkipped += UInt64(output.tablesSkipped)
       state.statistics.bytesWritten[job.outputLevel] += output.bytesWritten
     }

@@ -196,7 +196,8 @@ extension LSMTree {
     var edit = VersionEdit(
       cause: .flush, nextFileNumber: 0,
       replay: .init(lsn: next.logStart, sequence: next.sequenceStart))
-    let table = try buildTable(memtable, snapshots)
+    var fold = fold
+    let table = try buildTable(memtable, snapshots, &fold)
     edit.durationMilliseconds = (options.clock.nanoseconds - start) / 1_000_000
     if let table { edit.additions = [.init(level: 0, table: table)] }
     try install(
@@ -204,6 +205,7 @@ extension LSMTree {
       whenInstalled: { state in
         state.memtables.removeLast()
         state.statistics.flushes += 1
+        state.statistics.operandsFolded += fold.folded
         state.statistics.flushedBytes += table?.fileBytes ?? 0
         state.statistics.bytesWritten[0] += table?.fileBytes ?? 0
       })
@@ -216,7 +218,7 @@ extension LSMTree {
 
   /// Writes a memtable's visible versions as one table; nil when nothing is left of it.
   private func buildTable(
-    _ memtable: Memtable, _ snapshots: [UInt64]
+    _ memtable: Memtable, _ snapshots: [UInt64], _ fold: inout OperandFold
   ) throws(StorageError) -> TableMetadata? {
     let tombstones =
       memtable.currentTombstones?.flattened(boundaries: snapshots) ?? RangeTombstones.empty
@@ -235,6 +237,9 @@ extension LSMTree {
         if let previous, SkipList.key(previous) == key {
           // Another version of the same key: kept only for a snapshot.
         } else {
+          if fold.isPending, let previous {
+            _ = try end(&fold, SkipList.key(previous), on: .unknown, builder)
+          }
           keptStripe = Int.max
         }
         let stripe =
@@ -242,12 +247,32 @@ extension LSMTree {
         let isHidden =
           !tombstones.isEmpty
           && tombstones.hides(key, EntryTag.sequence(tag), stripe: stripe, snapshots)
-        if stripe != keptStripe && !isHidden {
+        if stripe == keptStripe {
+          if fold.isPending {
+            if EntryTag.isMerge(tag) && !isHidden {
+              fold.add(tag, SkipList.value(current))
+            } else {
+              let isBase = EntryTag.isPut(tag) && !isHidden
+              let base = isBase ? OperandFold.Base.value(SkipList.value(current)) : .nothing
+              if try end(&fold, key, on: base, builder), !isHidden {
+                try builder.add(key, tag, SkipList.value(current))
+              }
+            }
+          }
+        } else if !isHidden {
+          if fold.isPending { _ = try end(&fold, key, on: .unknown, builder) }
           keptStripe = stripe
-          try builder.add(key, tag, SkipList.value(current))
+          if EntryTag.isMerge(tag) {
+            fold.add(tag, SkipList.value(current))
+          } else {
+            try builder.add(key, tag, SkipList.value(current))
+          }
         }
         previous = current
         node = memtable.list.next(current)
+      }
+      if fold.isPending, let previous {
+        _ = try end(&fold, SkipList.key(previous), on: .unknown, builder)
       }
       builder.setRangeTombstones(tombstones.fragments)
       let table = try builder.finish()
@@ -257,6 +282,25 @@ extension LSMTree {
       discard([builder.number])
       throw error
     }
+  }
+
+  /// What flushes and compactions fold the operands of merges with.
+  var fold: OperandFold {
+    OperandFold(options.mergeOperator, maximumBytes: options.maximumValueBytes)
+  }
+
+  /// Writes what a run of operands came to; returns whether the base's own entry stays.
+  private func end(
+    _ fold: inout OperandFold, _ key: ByteSlice, on base: OperandFold.Base,
+    _ builder: TableBuilder
+  ) throws(StorageError) -> Bool {
+    let (outputs, isBaseKept) = try fold.end(key, on: base)
+    for output in outputs {
+      try output.value.withSlice { (value) throws(StorageError) in
+        try builder.add(key, output.tag, value)
+      }
+    }
+    return isBaseKept
   }
 
   /// A builder for a new table file.

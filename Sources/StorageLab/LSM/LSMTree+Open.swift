@@ -40,6 +40,7 @@ extension LSMTree {
         path: joinPath(options.path, ManifestFormat.currentName), offset: 0)
     }
     let state = outcome?.state ?? ManifestState()
+    try checkMergeOperator(state, options)
     // Before anything is removed: a manifest that lost a record would call live tables orphans.
     try checkTables(state, names, options.path)
     let tree = try LSMTree(

@@ -216,6 +216,7 @@ extension LSMTree {
       .init("compactions.moves", Double(own.moves)),
       .init("compactions.bytesRead", Double(own.compactionBytesRead)),
       .init("compactions.entriesDropped", Double(own.entriesDropped)),
+      .init("merges.folded", Double(own.operandsFolded)),
       .init("compactions.tablesSkipped", Double(own.tablesSkipped)),
       .init("bloom.useful", Double(counters[.bloomUseful])),
       .init("bloom.falsePositives", Double(counters[.bloomFalsePositives])),

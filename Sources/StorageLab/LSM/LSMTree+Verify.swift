@@ -138,7 +138,7 @@ struct TableVerifier {
         guard isFound.1 else { throw problem("the index does not lead to a key") }
         guard isFound.2 else { throw problem("the filter denies a key") }
         entries += 1
-        if !EntryTag.isPut(entry.tag) { tombstones += 1 }
+        if EntryTag.isDelete(entry.tag) { tombstones += 1 }
         lastKey = key
         lastTag = entry.tag
         position = entry.end

@@ -25,6 +25,8 @@ final class LSMTree: @unchecked Sendable {
   let visible: Atomic<UInt64>
   let isClosed = Atomic<Bool>(false)
   let slots: ViewSlots
+  /// The manifest names the merge operator, so that operands may be written.
+  let isOperatorRecorded: Atomic<Bool>
 
   // The leader's own.
   /// The memtable that takes writes; the same as `state.memtables[0]`.
@@ -105,7 +107,9 @@ final class LSMTree: @unchecked Sendable {
     state = State(memtables: [active], version: version)
     nextLook = tuning.memtableBytes
     state.nextFileNumber = manifestState.nextFileNumber
-    slots = ViewSlots(memtables: [active], version: version)
+    slots = ViewSlots(
+      memtables: [active], version: version, mergeOperator: options.mergeOperator)
+    isOperatorRecorded = Atomic(manifestState.mergeOperator != nil)
   }
 
   deinit { together.deallocate() }
@@ -272,6 +276,8 @@ final class LSMTree: @unchecked Sendable {
     case .put:
       active.insert(operation.key, operation.value, EntryTag.make(lastSequence, .put))
     case .delete: active.insert(operation.key, .empty, EntryTag.make(lastSequence, .delete))
+    case .merge:
+      active.insert(operation.key, operation.value, EntryTag.make(lastSequence, .merge))
     case .deleteRange:
       if operation.key.compare(operation.value) < 0 {
         active.insertRangeTombstone(operation.key, operation.value, sequence: lastSequence) {

@@ -10,10 +10,12 @@ final class ViewSlots: Sendable {
 
   private static let count = 16
   private let slots: [Slot]
+  private let mergeOperator: (any MergeOperator)?
 
-  init(memtables: [Memtable], version: LSMVersion) {
+  init(memtables: [Memtable], version: LSMVersion, mergeOperator: (any MergeOperator)?) {
+    self.mergeOperator = mergeOperator
     slots = (0..<ViewSlots.count).map { _ in
-      Slot(ReadView(memtables: memtables, version: version))
+      Slot(ReadView(memtables: memtables, version: version, mergeOperator: mergeOperator))
     }
   }
 
@@ -25,7 +27,8 @@ final class ViewSlots: Sendable {
   /// Replaces the view for all readers to come. The old ones go when their readers are done.
   func publish(memtables: [Memtable], version: LSMVersion) {
     for slot in slots {
-      let fresh = ReadView(memtables: memtables, version: version)
+      let fresh = ReadView(
+        memtables: memtables, version: version, mergeOperator: mergeOperator)
       // The old view must not be released under the lock: it may be the last reference.
       let old = slot.view.withLock { view in
         defer { view = fresh }

@@ -83,9 +83,16 @@ public final class MemoryEngine: StorageEngine {
     try write(batch)
   }
 
+  public func merge(_ key: RawSpan, _ operand: RawSpan) throws(StorageError) {
+    var batch = WriteBatch()
+    batch.merge(key, operand)
+    try write(batch)
+  }
+
   public func write(_ batch: WriteBatch) throws(StorageError) {
     try life.check()
-    try batch.validate(maximumValueBytes: options.maximumValueBytes)
+    try batch.validate(
+      maximumValueBytes: options.maximumValueBytes, mergeOperator: options.mergeOperator)
     if options.isReadOnly {
       throw StorageError(.readOnly, "the engine is open for reading only")
     }
@@ -101,12 +108,22 @@ public final class MemoryEngine: StorageEngine {
           case .put: tree.put(operation.key, operation.value)
           case .delete: tree.remove(operation.key)
           case .deleteRange: tree.removeRange(operation.key, operation.value)
+          case .merge: merge(operation, into: &tree)
           }
         }
       }
       state.tree = tree
       state.userBytesWritten += bytes
     }
+  }
+
+  private func merge(_ operation: WriteBatch.Operation, into tree: inout PersistentTree) {
+    let existing = tree[operation.key]
+    let value = withExtendedLifetime(existing) {
+      options.mergeOperator?.full(
+        operation.key, existing: existing?.value, operands: [operation.value])
+    }
+    value?.withSlice { tree.put(operation.key, $0) }
   }
 
   /// Goes back to what `snapshot` saw: how a test follows an engine that lost unsynced

@@ -171,6 +171,7 @@
             case .put: try put(operation.key, operation.value, transaction)
             case .delete: try delete(operation.key, transaction)
             case .deleteRange: try deleteRange(operation.key, operation.value, transaction)
+            case .merge: throw WriteBatch.Decoder.unexpectedMerge
             }
           }
         }

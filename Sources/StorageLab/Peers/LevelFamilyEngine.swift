@@ -123,6 +123,7 @@
             if !(operation.key < operation.value) { continue }
             try deleteRange(
               operation.key, operation.value, after: done, of: encoded, into: made)
+          case .merge: throw WriteBatch.Decoder.unexpectedMerge
           }
         }
       }

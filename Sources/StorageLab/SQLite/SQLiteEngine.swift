@@ -189,6 +189,7 @@ public final class SQLiteEngine: StorageEngine {
       case .put: try writer.run(.put, operation.key, operation.value)
       case .delete: try writer.run(.delete, operation.key)
       case .deleteRange: try writer.run(.deleteRange, operation.key, operation.value)
+      case .merge: throw WriteBatch.Decoder.unexpectedMerge
       }
     }
     return UInt64(bytes)

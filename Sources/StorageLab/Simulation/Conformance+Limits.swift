@@ -36,6 +36,54 @@ extension Conformance {
         try engine.get([1]) == [UInt8](repeating: 1, count: 1000), "the old value is gone")
       try engine.close()
     },
+    ConformanceCheck("merges are done as the operator says, or refused whole") { context in
+      var engine = try context.open { $0.mergeOperator = CounterOperator() }
+      let one = CounterOperator.encode(1)
+      try engine.put([1], CounterOperator.encode(40))
+      var batch = WriteBatch()
+      batch.put([2], [2])
+      batch.merge([1], one)
+      do {
+        try engine.merge([1], one)
+      } catch let error as StorageError where error.code == .unsupported {
+        try context.refuses("a batch with a merge", .unsupported) { try engine.write(batch) }
+        let same = try engine.get([1]) == CounterOperator.encode(40)
+        try context.require(try same && engine.get([2]) == nil, "a refused merge did something")
+        return try engine.close()
+      }
+      try engine.write(batch)
+      func check(_ when: String) throws {
+        let value = try engine.get([1]).flatMap { CounterOperator.decode($0) }
+        try context.require(value == 42, "40 + 1 + 1 is \(value ?? -1) \(when)")
+        try context.require(
+          try context.contents(engine)
+            == [.entry([1], CounterOperator.encode(42)), .entry([2], [2])],
+          "a cursor sees other values \(when)")
+      }
+      try check("at once")
+      try engine.checkpoint()
+      try check("after a checkpoint")
+      try engine.compact()
+      try check("after compacting")
+      var bad = WriteBatch()
+      bad.put([2], [3])
+      bad.merge([1], [1, 2, 3])
+      try context.refuses("a batch with a malformed operand", .invalidArgument) {
+        try engine.write(bad)
+      }
+      try context.refuses("a malformed operand", .invalidArgument) {
+        try engine.merge([1], [1, 2, 3])
+      }
+      try check("after refusing")
+      try engine.close()
+      if !context.engine.isPersistent { return }
+      engine = try context.open { $0.mergeOperator = CounterOperator() }
+      try check("after reopening")
+      try engine.close()
+      try context.refuses("opening merges without their operator", .invalidArgument) {
+        _ = try context.open()
+      }
+    },
     ConformanceCheck("values of 64 MiB come back whole") { context in
       var engine = try context.open { $0.durability = .process }
       let value = ConformanceContext.value(1, bytes: 64 << 20)

@@ -2,7 +2,7 @@
 /// `#` begins a comment, `=>` states the expected result (checked against the oracle too,
 /// so a script says what is right and not just that two engines agree).
 ///
-///     put KEY VALUE | delete KEY | delete-range LOWER UPPER
+///     put KEY VALUE | delete KEY | delete-range LOWER UPPER | merge KEY OPERAND
 ///     batch / put … / delete … / end
 ///     get KEY [in SNAPSHOT]
 ///     scan [from KEY] [to KEY] [backward] [limit N] [in SNAPSHOT]

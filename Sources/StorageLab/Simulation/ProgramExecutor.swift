@@ -29,6 +29,7 @@ struct ProgramExecutor {
     switch operation {
     case .change(.put(let key, let value)): try engine.put(key.bytes, value.bytes)
     case .change(.delete(let key)): try engine.delete(key.bytes)
+    case .change(.merge(let key, let operand)): try engine.merge(key.bytes, operand.bytes)
     case .change(.deleteRange(let lower, let upper)):
       try engine.deleteRange(from: lower.bytes, to: upper.bytes)
     case .batch(let changes): try engine.write(ProgramExecutor.batch(changes))
@@ -70,6 +71,7 @@ struct ProgramExecutor {
       switch change {
       case .put(let key, let value): batch.put(key.bytes, value.bytes)
       case .delete(let key): batch.delete(key.bytes)
+      case .merge(let key, let operand): batch.merge(key.bytes, operand.bytes)
       case .deleteRange(let lower, let upper):
         batch.deleteRange(from: lower.bytes, to: upper.bytes)
       }

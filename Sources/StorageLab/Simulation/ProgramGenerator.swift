@@ -11,12 +11,14 @@ public struct ProgramGenerator {
 
   private var random: SeededRandom
   private let fillsDevice: Bool
+  private let merges: Bool
   private let mood: Mood
   private let prefixes: [String]
 
-  /// `fillsDevice` lets the device run full now and then.
-  public init(seed: UInt64, fillsDevice: Bool = false) {
+  /// `fillsDevice` lets the device run full now and then; `merges` makes merges part of it.
+  public init(seed: UInt64, fillsDevice: Bool = false, merges: Bool = false) {
     self.fillsDevice = fillsDevice
+    self.merges = merges
     random = SeededRandom(seed: seed)
     var mood = Mood()
     switch random.below(6) {
@@ -33,9 +35,9 @@ public struct ProgramGenerator {
 
   /// The program of this seed with about `length` operations.
   public static func program(
-    seed: UInt64, length: Int, fillsDevice: Bool = false
+    seed: UInt64, length: Int, fillsDevice: Bool = false, merges: Bool = false
   ) -> OperationProgram {
-    var generator = ProgramGenerator(seed: seed, fillsDevice: fillsDevice)
+    var generator = ProgramGenerator(seed: seed, fillsDevice: fillsDevice, merges: merges)
     return OperationProgram((0..<length).map { _ in OperationProgram.Step(generator.operation()) })
   }
 
@@ -62,6 +64,7 @@ public struct ProgramGenerator {
   }
 
   private mutating func change() -> ProgramOperation.Change {
+    if merges, random.chance(0.4) { return .merge(key(), value()) }
     switch random.below(20) {
     case 0...13: return .put(key(), value())
     case 14...17: return .delete(key())

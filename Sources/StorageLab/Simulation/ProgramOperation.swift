@@ -4,6 +4,7 @@ public enum ProgramOperation: Sendable, Hashable {
   public enum Change: Sendable, Hashable {
     case put(ByteExpression, ByteExpression)
     case delete(ByteExpression)
+    case merge(ByteExpression, ByteExpression)
     case deleteRange(ByteExpression, ByteExpression)
   }
 
@@ -48,6 +49,7 @@ extension ProgramOperation.Change: CustomStringConvertible {
     switch self {
     case .put(let key, let value): "put \(key) \(value)"
     case .delete(let key): "delete \(key)"
+    case .merge(let key, let operand): "merge \(key) \(operand)"
     case .deleteRange(let lower, let upper): "delete-range \(lower) \(upper)"
     }
   }

@@ -65,7 +65,7 @@ struct ProgramParser {
       return try finishStep(.batch(open.changes), open.line)
     }
     guard let change = try change(name) else {
-      throw error("a batch holds put, delete and delete-range, not \(name)")
+      throw error("a batch holds put, delete, merge and delete-range, not \(name)")
     }
     batch?.changes.append(change)
     try expectEnd()
@@ -112,6 +112,7 @@ struct ProgramParser {
     switch name {
     case "put": .put(try bytes(), try bytes())
     case "delete": .delete(try bytes())
+    case "merge": .merge(try bytes(), try bytes())
     case "delete-range": .deleteRange(try bytes(), try bytes())
     default: nil
     }

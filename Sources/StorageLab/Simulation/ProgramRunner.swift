@@ -30,6 +30,8 @@ public struct ProgramRunner: Sendable {
   /// Classes whose promise allows a power loss to destroy the database (SQLite's
   /// `synchronous=OFF`): a power loss is run as a kill.
   public var destructibleByPowerLoss: Set<Durability> = []
+  /// What the program's merges mean.
+  public var mergeOperator: (any MergeOperator)?
 
   public init(_ engine: EngineRegistry.Entry) { self.engine = engine }
 
@@ -78,7 +80,9 @@ private struct ProgramRun {
   init(_ runner: ProgramRunner, durability: Durability) {
     self.runner = runner
     self.durability = durability
-    oracle = MemoryEngine(EngineOptions(path: "", fileSystem: fileSystem))
+    var options = EngineOptions(path: "", fileSystem: fileSystem)
+    options.mergeOperator = runner.mergeOperator
+    oracle = MemoryEngine(options)
     oracleExecutor = ProgramExecutor(oracle)
   }
 
@@ -87,6 +91,7 @@ private struct ProgramRun {
     options.durability = durability
     options.cacheBytes = runner.cacheBytes
     options.maintenance = runner.maintenance
+    options.mergeOperator = runner.mergeOperator
     return options
   }
 

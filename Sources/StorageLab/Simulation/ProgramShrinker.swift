@@ -118,6 +118,10 @@ extension ProgramOperation {
 
 extension ProgramOperation.Change {
   var simplifications: [ProgramOperation.Change] {
+    if case .merge(let key, let operand) = self {
+      let simpler: [ProgramOperation.Change] = [.put(key, operand)]
+      return operand.count > 1 ? simpler + [.merge(key, ByteExpression("v"))] : simpler
+    }
     guard case .put(let key, let value) = self, value.count > 1 else { return [] }
     var simpler: [ProgramOperation.Change] = [.put(key, ByteExpression("v"))]
     if value.count > 16 {

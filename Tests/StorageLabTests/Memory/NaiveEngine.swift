@@ -56,6 +56,7 @@ final class NaiveEngine: StorageEngine {
           changed.removeAll { $0.key == key }
           changed.append((key, operation.value.array))
         case .delete: changed.removeAll { $0.key == key }
+        case .merge: break  // `validate` refused it.
         case .deleteRange:
           let upper = operation.value.array
           changed.removeAll {

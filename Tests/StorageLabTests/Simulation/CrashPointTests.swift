@@ -26,9 +26,33 @@ import Testing
     return OperationProgram(steps.map { OperationProgram.Step($0) })
   }()
 
+  /// The same with every second put a merge, so that values are folded of several writes.
+  private static let merging: OperationProgram = {
+    var program = CrashPointTests.program
+    for index in program.steps.indices where index % 2 == 1 {
+      guard case .change(.put(let key, let value)) = program.steps[index].operation else {
+        continue
+      }
+      program.steps[index].operation = .change(.merge(key, value))
+    }
+    return program
+  }()
+
   @Test(arguments: TestEngine.persistent, [Durability.commit, .process])
   func everyCrashPointIsSurvived(_ engine: TestEngine, _ durability: Durability) throws {
-    let runner = engine.runner(durability)
+    try crashEverywhere(engine.runner(durability), CrashPointTests.program)
+  }
+
+  @Test(arguments: [TestEngine.lsm] + TestEngine.policies, [Durability.commit, .process])
+  func everyCrashPointAmongMergesIsSurvived(
+    _ engine: TestEngine, _ durability: Durability
+  ) throws {
+    var runner = engine.runner(durability)
+    runner.mergeOperator = HistoryOperator()
+    try crashEverywhere(runner, CrashPointTests.merging)
+  }
+
+  private func crashEverywhere(_ runner: ProgramRunner, _ whole: OperationProgram) throws {
     var points = 0
     // Point by point until the armed crash does not strike any more: then the program made
     // fewer calls than that, and every one of them was a crash point.
@@ -37,7 +61,7 @@ import Testing
       for mode in [
         CrashMode.loseEverythingUnsynced, .keepEverything, .keepSome(seed: UInt64(calls)),
       ] {
-        var program = CrashPointTests.program
+        var program = whole
         program.steps.insert(.init(.crashAfter(calls: calls, mode)), at: 0)
         do throws(ProgramFailure) { struck += try runner.run(program) } catch {
           Issue.record("crash at call \(calls), \(mode): \(error)\n\n\(program)")
@@ -49,7 +73,9 @@ import Testing
       if struck == 0 { break }
       points = calls
     }
-    print("\(engine.name), \(durability): crashed at each of \(points) I/O calls, in 3 ways")
+    print(
+      "\(runner.engine.name), \(runner.durability): crashed at each of \(points) I/O calls, in 3 ways"
+    )
     #expect(points >= CrashPointTests.fewestCalls, "the program ends after \(points) calls")
     #expect(points < CrashPointTests.mostCalls, "there are crash points that were not tried")
   }

@@ -20,6 +20,14 @@ import Testing
     try run(engine, count: ModelTests.programs)
   }
 
+  /// Of the engines that have merges, with operands that can be folded with each other and not.
+  @Test(arguments: [TestEngine.lsm] + TestEngine.policies, [true, false])
+  func mergesAgreeWithTheOracle(_ engine: TestEngine, _ hasPartials: Bool) throws {
+    let mergeOperator: any MergeOperator =
+      hasPartials ? AppendOperator() : HistoryOperator()
+    try run(engine, count: ModelTests.programs / 2, mergeOperator: mergeOperator)
+  }
+
   @Test func oracleAgreesWithASortedArray() throws {
     try run(.naive, count: min(30, ModelTests.programs))
   }
@@ -32,14 +40,19 @@ import Testing
     try run(engine, count: ModelTests.programs / 6, fillsDevice: true)
   }
 
-  private func run(_ engine: TestEngine, count: Int, fillsDevice: Bool = false) throws {
+  private func run(
+    _ engine: TestEngine, count: Int, fillsDevice: Bool = false,
+    mergeOperator: (any MergeOperator)? = nil
+  ) throws {
     let classes = ModelTests.classes
     for index in 0..<UInt64(count) {
       let seed = Hash64.hash(ModelTests.rootSeed &+ index) % 1_000_000_007
-      let runner = engine.runner(classes[Int(index) % classes.count])
+      var runner = engine.runner(classes[Int(index) % classes.count])
+      runner.mergeOperator = mergeOperator
       // Mostly short programs: they find most, and shrink fast.
       let program = ProgramGenerator.program(
-        seed: seed, length: index % 10 == 9 ? 400 : 60, fillsDevice: fillsDevice)
+        seed: seed, length: index % 10 == 9 ? 400 : 60, fillsDevice: fillsDevice,
+        merges: mergeOperator != nil)
       do throws(ProgramFailure) {
         try runner.run(program)
       } catch {

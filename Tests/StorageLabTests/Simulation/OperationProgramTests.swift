@@ -26,7 +26,7 @@ import Testing
     ("put a", "line 1: a key or value is missing"),
     ("\nfrobnicate", "line 2: there is no operation frobnicate"),
     ("get a b", "line 1: b is too much here"),
-    ("batch\nget a", "line 2: a batch holds put, delete and delete-range, not get"),
+    ("batch\nget a", "line 2: a batch holds put, delete, merge and delete-range, not get"),
     ("put a b\nbatch", "line 2: the batch has no end"),
     ("get \"a", "line 1: a quote is not closed"),
     ("get \"\\q\"", "line 1: an escape is \\\\, \\\" or \\xNN"),

@@ -6,6 +6,8 @@ struct CompactionRun {
     var bytesRead: UInt64 = 0
     var bytesWritten: UInt64 = 0
     var entriesDropped: UInt64 = 0
+    /// Operands of merges that became part of a value or of another operand.
+    var operandsFolded: UInt64 = 0
     /// Tables that a range tombstone covered whole, and that were therefore not read.
     var tablesSkipped = 0
   }
@@ -15,6 +17,8 @@ struct CompactionRun {
   /// Sequences of open snapshots, ascending.
   let snapshots: [UInt64]
   let options: TableBuilder.Options
+  /// Folds the operands of merges.
+  let fold: OperandFold
   let makeBuilder: () throws(StorageError) -> TableBuilder
   /// Asked now and then; true abandons the run.
   let isCancelled: () -> Bool
@@ -106,6 +110,7 @@ struct CompactionRun {
   ) throws(StorageError) {
     var lastKey = OutputBuffer(capacity: 128)
     var hasLastKey = false
+    var fold = fold
     var keptStripe = Int.max
     var isBottom = false
     var steps = 0
@@ -118,6 +123,12 @@ struct CompactionRun {
       var tag = top.pointee.tag
       let isNewKey = !hasLastKey || !(lastKey.slice == key)
       if isNewKey {
+        if fold.isPending {
+          // Nothing older anywhere, or nothing known of it.
+          _ = try end(
+            &fold, lastKey.slice, on: isBottom ? .nothing : .unknown,
+            isOldest: isBottom && keptStripe == 0 && tombstones.isEmpty, &writer)
+        }
         lastKey.assign(key)
         hasLastKey = true
         keptStripe = Int.max
@@ -126,12 +137,39 @@ struct CompactionRun {
       }
       let sequence = EntryTag.sequence(tag)
       let stripe = snapshots.isEmpty ? 0 : RangeTombstones.stripe(sequence, snapshots)
+      if fold.isPending {
+        if stripe == keptStripe {
+          let isHidden =
+            !tombstones.isEmpty && tombstones.hides(key, sequence, stripe: stripe, snapshots)
+          if EntryTag.isMerge(tag) && !isHidden {
+            fold.add(tag, top.pointee.value)
+          } else {
+            let isBase = EntryTag.isPut(tag) && !isHidden
+            let isKept = try end(
+              &fold, key, on: isBase ? .value(top.pointee.value) : .nothing,
+              isOldest: isBottom && stripe == 0 && tombstones.isEmpty, &writer)
+            if isKept && !isHidden {
+              try writer.add(key, tag, top.pointee.value)
+            } else {
+              output.entriesDropped += 1
+            }
+          }
+          try merging.next()
+          continue
+        }
+        _ = try end(&fold, key, on: .unknown, isOldest: false, &writer)
+      }
       var isDropped = stripe == keptStripe
       if !isDropped && !tombstones.isEmpty {
         isDropped = tombstones.hides(key, sequence, stripe: stripe, snapshots)
       }
       if !isDropped {
         keptStripe = stripe
+        if EntryTag.isMerge(tag) {
+          fold.add(tag, top.pointee.value)
+          try merging.next()
+          continue
+        }
         // Below this there is no older version for a tombstone to hide, nor for a sequence
         // to tell from.
         if isBottom && stripe == 0 {
@@ -149,7 +187,30 @@ struct CompactionRun {
       }
       try merging.next()
     }
+    if fold.isPending {
+      _ = try end(
+        &fold, lastKey.slice, on: isBottom ? .nothing : .unknown,
+        isOldest: isBottom && keptStripe == 0 && tombstones.isEmpty, &writer)
+    }
+    output.operandsFolded = fold.folded
     try writer.finish()
+  }
+
+  /// Writes what a run of operands came to; returns whether the base's own entry stays.
+  /// `isOldest`: no sequence is needed to tell its value from others.
+  private func end(
+    _ fold: inout OperandFold, _ key: ByteSlice, on base: OperandFold.Base, isOldest: Bool,
+    _ writer: inout OutputWriter
+  ) throws(StorageError) -> Bool {
+    let (outputs, isBaseKept) = try fold.end(key, on: base)
+    for output in outputs {
+      let tag =
+        isOldest && EntryTag.isPut(output.tag) ? EntryTag.make(0, .put) : output.tag
+      try output.value.withSlice { (value) throws(StorageError) in
+        try writer.add(key, tag, value)
+      }
+    }
+    return isBaseKept
   }
 }
 

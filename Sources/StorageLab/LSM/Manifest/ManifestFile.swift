@@ -3,10 +3,13 @@ struct ManifestState: Sendable, Equatable {
   var levels: [[TableMetadata]] = Array(repeating: [], count: LSMVersion.levelCount)
   var nextFileNumber: UInt64 = 1
   var replay = VersionEdit.ReplayPoint()
+  /// The name of the operator that the merges in the database belong to; nil when there are none.
+  var mergeOperator: String?
 
   /// The state as one edit that makes it from nothing.
   var snapshot: VersionEdit {
     var edit = VersionEdit(cause: .snapshot, nextFileNumber: nextFileNumber, replay: replay)
+    edit.mergeOperator = mergeOperator
     for (level, tables) in levels.enumerated() {
       for table in tables { edit.additions.append(.init(level: level, table: table)) }
     }
@@ -19,6 +22,7 @@ struct ManifestState: Sendable, Equatable {
     levels = next
     nextFileNumber = max(nextFileNumber, edit.nextFileNumber)
     replay = edit.replay
+    mergeOperator = edit.mergeOperator ?? mergeOperator
     return true
   }
 }

@@ -8,12 +8,15 @@ struct TableMetadata: Sendable, Equatable {
   var rawBytes: UInt64
   var smallestSequence: UInt64
   var largestSequence: UInt64
+  /// What is added to every sequence in the table: an ingested table was written before its place
+  /// in time was known. The smallest and largest sequence above include it.
+  var globalSequence: UInt64
   var range: TableRange
 
   init(
     number: UInt64, fileBytes: UInt64, entries: UInt64 = 0, tombstones: UInt64 = 0,
     rangeTombstones: UInt64 = 0, rawBytes: UInt64 = 0, smallestSequence: UInt64 = 0,
-    largestSequence: UInt64 = 0, range: TableRange
+    largestSequence: UInt64 = 0, globalSequence: UInt64 = 0, range: TableRange
   ) {
     self.number = number
     self.fileBytes = fileBytes
@@ -23,31 +26,37 @@ struct TableMetadata: Sendable, Equatable {
     self.rawBytes = rawBytes
     self.smallestSequence = smallestSequence
     self.largestSequence = largestSequence
+    self.globalSequence = globalSequence
     self.range = range
   }
 
-  init(number: UInt64, fileBytes: UInt64, properties: TableProperties) {
+  init(
+    number: UInt64, fileBytes: UInt64, properties: TableProperties, globalSequence: UInt64 = 0
+  ) {
     self.init(
       number: number, fileBytes: fileBytes, entries: properties.entries,
       tombstones: properties.tombstones, rangeTombstones: properties.rangeTombstones,
       rawBytes: properties.rawKeyBytes + properties.rawValueBytes,
-      smallestSequence: properties.smallestSequence,
-      largestSequence: properties.largestSequence, range: properties.range)
+      smallestSequence: properties.smallestSequence &+ globalSequence,
+      largestSequence: properties.largestSequence &+ globalSequence,
+      globalSequence: globalSequence, range: properties.range)
   }
 
   func encode(into writer: inout ByteWriter) {
     for value in [
       number, fileBytes, entries, tombstones, rangeTombstones, rawBytes, smallestSequence,
-      largestSequence,
+      largestSequence, globalSequence,
     ] { writer.varint(value) }
     range.encode(into: &writer)
   }
 
-  static func decode(_ reader: inout ByteReader) -> TableMetadata {
+  /// `version` is the manifest's.
+  static func decode(_ reader: inout ByteReader, _ version: UInt32) -> TableMetadata {
     TableMetadata(
       number: reader.varint(), fileBytes: reader.varint(), entries: reader.varint(),
       tombstones: reader.varint(), rangeTombstones: reader.varint(), rawBytes: reader.varint(),
       smallestSequence: reader.varint(), largestSequence: reader.varint(),
+      globalSequence: version >= 3 ? reader.varint() : 0,
       range: TableRange.decode(&reader))
   }
 

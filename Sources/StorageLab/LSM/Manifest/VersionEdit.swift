@@ -8,6 +8,8 @@ struct VersionEdit: Sendable, Equatable {
     case move = 4
     /// Tables that were written outside of the tree.
     case ingestion = 5
+    /// Changes no tables.
+    case settings = 6
   }
 
   struct Removal: Sendable, Equatable {
@@ -35,6 +37,8 @@ struct VersionEdit: Sendable, Equatable {
   var removals: [Removal] = []
   /// Level 0 newest first.
   var additions: [Addition] = []
+  /// The merge operator of the database from here on; nil changes nothing.
+  var mergeOperator: String?
 
   struct ReplayPoint: Sendable, Equatable {
     var lsn: LSN = 0
@@ -60,6 +64,9 @@ struct VersionEdit: Sendable, Equatable {
       writer.varint(UInt64(addition.level))
       addition.table.encode(into: &writer)
     }
+    let name = mergeOperator ?? ""
+    writer.varint(UInt64(name.utf8.count))
+    writer.raw(name.utf8)
     return writer.bytes
   }
 
@@ -90,7 +97,11 @@ struct VersionEdit: Sendable, Equatable {
     for _ in 0..<additionCount {
       let level = reader.varint()
       guard level < limit else { return nil }
-      edit.additions.append(Addition(level: Int(level), table: .decode(&reader)))
+      edit.additions.append(Addition(level: Int(level), table: .decode(&reader, version)))
+    }
+    if version >= 3 {
+      let name = reader.lengthPrefixed()
+      if !name.isEmpty { edit.mergeOperator = String(decoding: name.rawBuffer, as: UTF8.self) }
     }
     return reader.isIntact && reader.isAtEnd ? edit : nil
   }

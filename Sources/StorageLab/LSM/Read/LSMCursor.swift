@@ -6,8 +6,8 @@ final class LSMCursor: Cursor {
   /// What every step touches: plain memory, so that no access is checked.
   private struct State: ~Copyable {
     var isValid = false
-    var isForward = true
-    /// Forward: the merge stands on the entry and these point to it. Backward: the merge has
+    var direction = Direction.forward
+    /// Forward: the merge stands on the entry and these point to it. Otherwise the merge has
     /// moved past it, and they point to copies.
     var key = ByteSlice.empty
     var value = ByteSlice.empty
@@ -20,6 +20,13 @@ final class LSMCursor: Cursor {
     /// Entries under range tombstones met since the last one to show; negative after skipping
     /// them failed, so that it is not tried at each.
     var coveredInARow = 0
+  }
+
+  private enum Direction {
+    case forward
+    /// Forward, and the merge has moved on: the entry was folded of several.
+    case forwardFolded
+    case backward
   }
 
   /// Covered entries that are stepped over one by one before the range is skipped: a seek in all
@@ -101,7 +108,7 @@ final class LSMCursor: Cursor {
       try lower.withSlice { (lower) throws(StorageError) in try seekForward(lower) }
     } else {
       state.pointee.isValid = false
-      state.pointee.isForward = true
+      state.pointee.direction = .forward
       noteSeek()
       try merging.seekToFirst()
       try settleForward(skippingSaved: false)
@@ -114,7 +121,7 @@ final class LSMCursor: Cursor {
       try upper.withSlice { (upper) throws(StorageError) in try seekBackward(before: upper) }
     } else {
       state.pointee.isValid = false
-      state.pointee.isForward = false
+      state.pointee.direction = .backward
       noteSeek()
       try merging.seekToLast()
       try settleBackward()
@@ -150,7 +157,7 @@ final class LSMCursor: Cursor {
 
   private func seekForward(_ key: ByteSlice) throws(StorageError) {
     state.pointee.isValid = false
-    state.pointee.isForward = true
+    state.pointee.direction = .forward
     noteSeek()
     try merging.seek(key, EntryTag.newest(at: sequence))
     try settleForward(skippingSaved: false)
@@ -158,7 +165,7 @@ final class LSMCursor: Cursor {
 
   private func seekBackward(before key: ByteSlice) throws(StorageError) {
     state.pointee.isValid = false
-    state.pointee.isForward = false
+    state.pointee.direction = .backward
     noteSeek()
     try merging.seek(before: key)
     try settleBackward()
@@ -169,11 +176,13 @@ final class LSMCursor: Cursor {
   func next() throws(StorageError) {
     try checkOpen()
     guard isValid else { return }
-    if !state.pointee.isForward {
-      // The merge stands before the current key: begin again behind it.
+    if state.pointee.direction != .forward {
       state.pointee.isValid = false
-      state.pointee.isForward = true
-      try merging.seek(state.pointee.savedKey.slice, EntryTag.newest(at: sequence))
+      if state.pointee.direction == .backward {
+        // The merge stands before the current key: begin again behind it.
+        try merging.seek(state.pointee.savedKey.slice, EntryTag.newest(at: sequence))
+      }
+      state.pointee.direction = .forward
       return try settleForward(skippingSaved: true)
     }
     state.pointee.savedKey.assign(key)
@@ -185,7 +194,7 @@ final class LSMCursor: Cursor {
   func previous() throws(StorageError) {
     try checkOpen()
     guard isValid else { return }
-    if state.pointee.isForward {
+    if state.pointee.direction != .backward {
       let current = key.array
       return try current.withSlice { (key) throws(StorageError) in try seekBackward(before: key) }
     }
@@ -212,6 +221,7 @@ final class LSMCursor: Cursor {
         state.pointee.isValid = true
         return
       }
+      if EntryTag.isMerge(top.pointee.tag), try showFolded() { return }
       state.pointee.savedKey.assign(top.pointee.key)
       isSkipping = true
       try merging.next()
@@ -247,6 +257,47 @@ final class LSMCursor: Cursor {
     return EntryTag.isPut(head.pointee.tag)
   }
 
+  private func isCovered(_ head: SourceHead.Pointer) throws(StorageError) -> Bool {
+    try (cover?.covering(head.pointee.key) ?? 0) > EntryTag.sequence(head.pointee.tag)
+  }
+
+  /// The merge stands on the newest version of a key, an operand: moves over the versions that
+  /// make its value, and shows that. False, and nothing moved, when a range deletion covers it.
+  @inline(never)
+  private func showFolded() throws(StorageError) -> Bool {
+    if try isCovered(merging.top) { return false }
+    state.pointee.savedKey.assign(merging.top.pointee.key)
+    var operands: [[UInt8]] = []
+    var hasBase = false
+    while merging.isValid, merging.top.pointee.key == state.pointee.savedKey.slice {
+      let top = merging.top
+      if EntryTag.isDelete(top.pointee.tag) { break }
+      if try isCovered(top) { break }
+      if EntryTag.isPut(top.pointee.tag) {
+        state.pointee.savedValue.assign(top.pointee.value)
+        hasBase = true
+        break
+      }
+      operands.append(top.pointee.value.array)
+      try merging.next()
+    }
+    try fold(operands, hasBase: hasBase)
+    state.pointee.key = state.pointee.savedKey.slice
+    state.pointee.value = state.pointee.savedValue.slice
+    state.pointee.direction = .forwardFolded
+    state.pointee.isValid = true
+    return true
+  }
+
+  /// Makes of `savedValue`, if it is the base, and the operands on it the key's value.
+  private func fold(_ newestFirst: [[UInt8]], hasBase: Bool) throws(StorageError) {
+    guard let mergeOperator = view.mergeOperator else { throw OperandFold.noOperator }
+    let value = OperandFold.full(
+      mergeOperator, state.pointee.savedKey.slice,
+      existing: hasBase ? state.pointee.savedValue.slice : nil, newestFirst: newestFirst)
+    value.withSlice { state.pointee.savedValue.assign($0) }
+  }
+
   @inline(__always)
   private var isSkipDue: Bool {
     state.pointee.coveredInARow >= LSMCursor.coveredBeforeSkipping
@@ -257,7 +308,7 @@ final class LSMCursor: Cursor {
     state.pointee.coveredInARow = 0
     guard let gap = try cover?.gap(over: state.pointee.savedKey.slice) else { return }
     let hasMoved =
-      state.pointee.isForward
+      state.pointee.direction != .backward
       ? try merging.skipForward(gap, at: sequence) : try merging.skipBackward(gap, at: sequence)
     if !hasMoved { state.pointee.coveredInARow = -LSMCursor.stepsAfterFailedSkip }
   }
@@ -265,6 +316,8 @@ final class LSMCursor: Cursor {
   /// From the merge's position backward, the last key to show. Versions come oldest first,
   /// so the last visible one of a key is the one; the merge ends before the key.
   private func settleBackward() throws(StorageError) {
+    // Of the key at hand, oldest first.
+    var operands: [[UInt8]] = []
     while merging.isValid {
       state.pointee.savedKey.assign(merging.top.pointee.key)
       if isBelowLower(state.pointee.savedKey.slice) { return }
@@ -272,10 +325,20 @@ final class LSMCursor: Cursor {
       while merging.isValid, merging.top.pointee.key == state.pointee.savedKey.slice {
         let top = merging.top
         if EntryTag.sequence(top.pointee.tag) <= sequence {
-          found = try isShown(top)
-          if found { state.pointee.savedValue.assign(top.pointee.value) }
+          if EntryTag.isMerge(top.pointee.tag), try !isCovered(top) {
+            operands.append(top.pointee.value.array)
+          } else {
+            found = try isShown(top)
+            if found { state.pointee.savedValue.assign(top.pointee.value) }
+            if !operands.isEmpty { operands = [] }
+          }
         }
         try merging.previous()
+      }
+      if !operands.isEmpty {
+        try fold(operands.reversed(), hasBase: found)
+        found = true
+        operands = []
       }
       if found {
         state.pointee.key = state.pointee.savedKey.slice

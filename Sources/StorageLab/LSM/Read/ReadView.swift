@@ -3,6 +3,7 @@
 final class ReadView: @unchecked Sendable {
   let memtables: [Memtable]
   let version: LSMVersion
+  let mergeOperator: (any MergeOperator)?
   private let unmanagedMemtables: UnsafeMutablePointer<Unmanaged<Memtable>>
   private let unmanagedLevels: UnsafeMutablePointer<Unmanaged<LSMLevel>>
   private let memtableCount: Int
@@ -10,7 +11,8 @@ final class ReadView: @unchecked Sendable {
   /// Tables of level 0 that a seek looks into and would not after their merge.
   let extraRuns: UInt64
 
-  init(memtables: [Memtable], version: LSMVersion) {
+  init(memtables: [Memtable], version: LSMVersion, mergeOperator: (any MergeOperator)?) {
+    self.mergeOperator = mergeOperator
     self.memtables = memtables
     self.version = version
     memtableCount = memtables.count
@@ -59,12 +61,15 @@ final class ReadView: @unchecked Sendable {
         memtable.hasEntries ? memtable.find(key, hash: hash, at: sequence) : nil
       }
       if let node {
-        if !EntryTag.isPut(SkipList.tag(node)) { return false }
+        let tag = SkipList.tag(node)
+        if !EntryTag.isPut(tag) {
+          return EntryTag.isMerge(tag) ? try readMerged(key, hash, at: sequence, [], body) : false
+        }
         body(SkipList.value(node))
         return true
       }
     }
-    return try readTables(key, hash, at: sequence, body)
+    return try readTables(key, hash, at: sequence, [], body)
   }
 
   /// As `read`, with the memtables' range tombstones: the newest source that knows the key,
@@ -74,11 +79,14 @@ final class ReadView: @unchecked Sendable {
     _ body: (ByteSlice) -> Void
   ) throws(StorageError) -> Bool {
     let hash = BloomFilter.hash(key)
-    for (memtable, tombstones) in zip(memtables, tombstones) {
-      let covering = tombstones?.covering(key, at: sequence) ?? 0
+    for (memtable, ranges) in zip(memtables, tombstones) {
+      let covering = ranges?.covering(key, at: sequence) ?? 0
       if let node = memtable.find(key, hash: hash, at: sequence) {
         let tag = SkipList.tag(node)
         if EntryTag.sequence(tag) > covering {
+          if EntryTag.isMerge(tag) {
+            return try readMerged(key, hash, at: sequence, tombstones, body)
+          }
           if !EntryTag.isPut(tag) { return false }
           body(SkipList.value(node))
           return true
@@ -86,12 +94,13 @@ final class ReadView: @unchecked Sendable {
       }
       if covering > 0 { return false }
     }
-    return try readTables(key, hash, at: sequence, body)
+    return try readTables(key, hash, at: sequence, tombstones, body)
   }
 
   @inline(__always)
   private func readTables(
-    _ key: ByteSlice, _ hash: UInt64, at sequence: UInt64, _ body: (ByteSlice) -> Void
+    _ key: ByteSlice, _ hash: UInt64, at sequence: UInt64, _ tombstones: [MemtableTombstones?],
+    _ body: (ByteSlice) -> Void
   ) throws(StorageError) -> Bool {
     let tag = EntryTag.newest(at: sequence)
     for levelIndex in 0..<levelCount {
@@ -105,7 +114,11 @@ final class ReadView: @unchecked Sendable {
       for position in start..<end {
         let table = level._withUnsafeGuaranteedRef { $0.unmanaged[position] }
         let lookup = try ReadView.find(key, hash, tag, in: table, body)
-        if lookup != .absent { return lookup == .found }
+        if lookup == .absent { continue }
+        if lookup == .operand {
+          return try readMerged(key, hash, at: sequence, tombstones, body)
+        }
+        return lookup == .found
       }
     }
     return false
@@ -139,8 +152,9 @@ final class ReadView: @unchecked Sendable {
     let source = TableSource(reader, head: head, isStreaming: false)
     try source.seek(key, tag)
     guard head.pointee.isValid, head.pointee.key == key,
-      EntryTag.sequence(head.pointee.tag) > covering, EntryTag.isPut(head.pointee.tag)
+      EntryTag.sequence(head.pointee.tag) > covering, !EntryTag.isDelete(head.pointee.tag)
     else { return .deleted }
+    if EntryTag.isMerge(head.pointee.tag) { return .operand }
     body(head.pointee.value)
     return .found
   }

@@ -64,7 +64,7 @@ final class TableBuilder {
     properties.entries += 1
     properties.rawKeyBytes += UInt64(key.count)
     properties.rawValueBytes += UInt64(value.count)
-    if !EntryTag.isPut(tag) { properties.tombstones += 1 }
+    if EntryTag.isDelete(tag) { properties.tombstones += 1 }
     note(EntryTag.sequence(tag))
     if block.byteCount >= options.blockBytes { try finishBlock() }
   }

@@ -6,6 +6,8 @@ enum Lookup {
   case absent
   case deleted
   case found
+  /// The newest version is an operand of a merge: older ones count too.
+  case operand
 }
 
 /// An open table: its index, filter and range tombstones in memory, its blocks through the
@@ -254,7 +256,9 @@ final class TableReader: @unchecked Sendable {
       let data = DataBlock(BlockCache.payload(pinned))
       switch data.find(key, tag) {
       case .entry(let entry):
-        if !EntryTag.isPut(entry.tag) { return .deleted }
+        if !EntryTag.isPut(entry.tag) {
+          return EntryTag.isMerge(entry.tag) ? .operand : .deleted
+        }
         body(data.value(entry))
         return .found
       case .absent:
