@@ -175,8 +175,8 @@ extension LSMTree {
     result.cacheMisses = counters[.cacheMisses]
     result.cacheBytes = cache.bytesInUse
     result.cacheBudget = cache.budget
-    let (version, memtables, own, openReaders) = lock.withLock {
-      (state.version, state.memtables, state.statistics, state.openReaders)
+    let (version, memtables, own) = lock.withLock {
+      (state.version, state.memtables, state.statistics)
     }
     let memtableBytes = memtables.reduce(0) { $0 + $1.byteCount }
     result.otherMemoryBytes =
@@ -184,7 +184,7 @@ extension LSMTree {
     result.logBytes = log?.bytesInUse ?? 0
     let tableBytes = version.shape.levels.joined().reduce(UInt64(0)) { $0 + $1.fileBytes }
     result.diskBytes = Int64(tableBytes) + result.logBytes
-    result.openSnapshots = openReaders
+    result.openSnapshots = openReaders.load(ordering: .relaxed)
     result.details = details(version, memtableBytes, own)
     return result
   }

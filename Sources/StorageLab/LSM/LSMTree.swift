@@ -58,7 +58,6 @@ final class LSMTree: @unchecked Sendable {
     var nextFileNumber: UInt64 = 1
     /// Open snapshots' sequences and how many have each.
     var snapshots: [UInt64: Int] = [:]
-    var openReaders = 0
     var runningJobs: [CompactionJob] = []
     /// Compactions may not start: a manual one is under way, or the engine closes.
     var isCompactionHeld = false
@@ -166,17 +165,17 @@ final class LSMTree: @unchecked Sendable {
 
   /// Registers the present moment; `release` lets go of it.
   func acquireSnapshot() -> UInt64 {
-    lock.withLock {
+    openReaders.wrappingAdd(1, ordering: .relaxed)
+    return lock.withLock {
       let sequence = visible.load(ordering: .acquiring)
       state.snapshots[sequence, default: 0] += 1
-      state.openReaders += 1
       return sequence
     }
   }
 
   func release(snapshot sequence: UInt64) {
+    openReaders.wrappingSubtract(1, ordering: .relaxed)
     lock.withLock {
-      state.openReaders -= 1
       guard let count = state.snapshots[sequence] else { return }
       if count > 1 {
         state.snapshots[sequence] = count - 1
@@ -195,15 +194,16 @@ final class LSMTree: @unchecked Sendable {
     _ range: KeyRange, at snapshot: UInt64?, keeping engine: LSMEngine
   ) -> LSMCursor {
     let view = slots.current()
-    let sequence: UInt64
-    let tombstones: [MemtableTombstones?]
-    if let snapshot {
-      sequence = snapshot
-      tombstones = view.memtableTombstones
-    } else {
-      (sequence, tombstones) = exactMoment(view)
+    var sequence = snapshot ?? visible.load(ordering: .acquiring)
+    var tombstones: [MemtableTombstones?] = []
+    if view.hasMemtableTombstones {
+      if snapshot != nil {
+        tombstones = view.memtableTombstones
+      } else {
+        (sequence, tombstones) = exactMoment(view)
+      }
     }
-    lock.withLock { state.openReaders += 1 }
+    openReaders.wrappingAdd(1, ordering: .relaxed)
     return LSMCursor(
       tree: self, engine: engine, view, tombstones: tombstones,
       sequence: sequence, range: range)
@@ -230,6 +230,8 @@ final class LSMTree: @unchecked Sendable {
   }
 
   let userBytes = Atomic<UInt64>(0)
+  /// Open snapshots and cursors.
+  let openReaders = Atomic<Int>(0)
 
   /// Puts a write's operations into the active memtable under the next sequences. Returns the
   /// bytes of their keys and values.

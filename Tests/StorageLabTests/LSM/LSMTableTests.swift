@@ -59,8 +59,8 @@ import Testing
   }
 
   private func walk(_ reader: TableReader, isStreaming: Bool) throws -> [Entry] {
-    let head = SourceHead.allocate(1)
-    defer { SourceHead.free(head, 1) }
+    let head = SourceHead.allocate()
+    defer { SourceHead.free(head) }
     let source = TableSource(reader, head: head, isStreaming: isStreaming)
     var result: [Entry] = []
     try source.seekToFirst()
@@ -113,8 +113,8 @@ import Testing
     let entries = entries(200, seed: 3)
     let metadata = try build(entries, path, .init(blockBytes: 256, restartInterval: 4))
     let reader = try open(path, bytes: metadata.fileBytes)
-    let head = SourceHead.allocate(1)
-    defer { SourceHead.free(head, 1) }
+    let head = SourceHead.allocate()
+    defer { SourceHead.free(head) }
     let source = TableSource(reader, head: head, isStreaming: false)
     var backward: [Entry] = []
     try source.seekToLast()

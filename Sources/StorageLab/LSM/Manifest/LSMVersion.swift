@@ -42,6 +42,8 @@ final class LSMLevel: @unchecked Sendable {
   let tables: [TableFile]
   /// Tables that hold range tombstones, in the level's order.
   let tombstoneTables: [TableFile]
+  /// The tables as levels of one each, where they overlap and are read as runs of their own.
+  let runs: [LSMLevel]
   /// The largest keys, for levels whose tables do not overlap.
   private let index: SeparatorIndex?
   private let memory: UnsafeMutableRawPointer?
@@ -55,6 +57,7 @@ final class LSMLevel: @unchecked Sendable {
     for (position, table) in tables.enumerated() {
       (unmanaged + position).initialize(to: Unmanaged.passUnretained(table))
     }
+    runs = isSorted ? [] : tables.map { LSMLevel([$0], isSorted: true) }
     guard isSorted && !tables.isEmpty else {
       index = nil
       memory = nil
@@ -77,6 +80,12 @@ final class LSMLevel: @unchecked Sendable {
 
   @inline(__always)
   var count: Int { tables.count }
+
+  /// The open table at `position`, valid as long as the level.
+  @inline(__always)
+  func reader(_ position: Int) throws(StorageError) -> Unmanaged<TableReader> {
+    try unmanaged[position].borrowed { (table) throws(StorageError) in try table.reader() }
+  }
 
   /// Index of the first table that ends at or after `key`; `count` when none does.
   /// REQUIRES: a sorted level.

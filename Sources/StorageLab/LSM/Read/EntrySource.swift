@@ -13,22 +13,47 @@ struct SourceHead {
   var block = DataBlock.none
   var offset = 0
   var nextOffset = 0
-  /// Where a block's keys are put together.
-  private var keyBuffer = UnsafeMutableRawPointer.allocate(byteCount: 256, alignment: 16)
-  private var keyCapacity = 256
+  /// Where a block's keys are put together: beside the heads, or, once a key was longer, in memory
+  /// of its own.
+  private var keyBuffer: UnsafeMutableRawPointer
+  private var keyCapacity = SourceHead.firstKeyBytes
 
   typealias Pointer = UnsafeMutablePointer<SourceHead>
 
-  /// Heads in memory of their own; `free` gives it back.
-  static func allocate(_ count: Int) -> Pointer {
-    let heads = Pointer.allocate(capacity: max(1, count))
-    for index in 0..<count { (heads + index).initialize(to: SourceHead()) }
+  private static let firstKeyBytes = 64
+
+  private init(keyBuffer: UnsafeMutableRawPointer) { self.keyBuffer = keyBuffer }
+
+  /// Bytes that `lay` takes for so many heads and their keys.
+  static func byteCount(_ count: Int) -> Int {
+    count * (MemoryLayout<SourceHead>.stride + firstKeyBytes)
+  }
+
+  /// Heads in `memory`, which must outlive them; `release` lets go of what they hold beside it.
+  /// REQUIRES: `byteCount(count)` bytes, aligned to eight.
+  static func lay(_ memory: UnsafeMutableRawPointer, _ count: Int) -> Pointer {
+    let keys = memory + count * MemoryLayout<SourceHead>.stride
+    let heads = memory.bindMemory(to: SourceHead.self, capacity: count)
+    for index in 0..<count {
+      (heads + index).initialize(to: SourceHead(keyBuffer: keys + index * firstKeyBytes))
+    }
     return heads
   }
 
-  static func free(_ heads: Pointer, _ count: Int) {
-    for index in 0..<count { heads[index].keyBuffer.deallocate() }
-    heads.deallocate()
+  static func release(_ heads: Pointer, _ count: Int) {
+    for index in 0..<count where heads[index].keyCapacity > firstKeyBytes {
+      heads[index].keyBuffer.deallocate()
+    }
+  }
+
+  /// One head in memory of its own; `free` gives it back.
+  static func allocate() -> Pointer {
+    lay(.allocate(byteCount: byteCount(1), alignment: 16), 1)
+  }
+
+  static func free(_ head: Pointer) {
+    release(head, 1)
+    UnsafeMutableRawPointer(head).deallocate()
   }
 
   /// Whether the left entry sorts before the right one: key ascending, then newest first.
@@ -72,7 +97,7 @@ struct SourceHead {
     let capacity = max(count, 2 * head.pointee.keyCapacity)
     let memory = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
     memory.copyMemory(from: head.pointee.keyBuffer, byteCount: head.pointee.keyCapacity)
-    head.pointee.keyBuffer.deallocate()
+    if head.pointee.keyCapacity > firstKeyBytes { head.pointee.keyBuffer.deallocate() }
     head.pointee.keyBuffer = memory
     head.pointee.keyCapacity = capacity
   }

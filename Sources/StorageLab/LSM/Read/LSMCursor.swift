@@ -12,8 +12,8 @@ final class LSMCursor: Cursor {
     var key = ByteSlice.empty
     var value = ByteSlice.empty
     /// The key that forward steps skip the rest of; backward the current entry's copy.
-    var savedKey = OutputBuffer(capacity: 64)
-    var savedValue = OutputBuffer(capacity: 64)
+    var savedKey = OutputBuffer.unused
+    var savedValue = OutputBuffer.unused
     /// Copies of the range's bounds.
     var lower: OutputBuffer?
     var upper: OutputBuffer?
@@ -61,7 +61,7 @@ final class LSMCursor: Cursor {
     self.tree = tree
     self.engine = engine
     merging = view.source(range)
-    cover = TombstoneCover(tombstones, view, sequence: sequence)
+    cover = TombstoneCover.make(tombstones, view, sequence: sequence)
     state = .allocate(capacity: 1)
     state.initialize(to: State())
     if let lower = range.lower { state.pointee.lower = LSMCursor.copy(lower) }
@@ -77,7 +77,7 @@ final class LSMCursor: Cursor {
   func close() {
     if isClosed.exchange(true, ordering: .acquiringAndReleasing) { return }
     state.pointee.isValid = false
-    tree.lock.withLock { tree.state.openReaders -= 1 }
+    tree.openReaders.wrappingSubtract(1, ordering: .relaxed)
   }
 
   private static func copy(_ bytes: [UInt8]) -> OutputBuffer {

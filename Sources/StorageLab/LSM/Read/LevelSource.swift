@@ -1,22 +1,19 @@
 /// Moves over the tables of one sorted level as over one run; a table is opened only when
 /// the position reaches it.
 final class LevelSource: EntrySource {
-  private let tables: [TableFile]
   private let level: LSMLevel
   private let isStreaming: Bool
   private var tableIndex = -1
   private var current: TableSource?
 
-  /// `level` outlives the source: whoever holds the source holds the version.
   init(_ level: LSMLevel, head: SourceHead.Pointer, isStreaming: Bool) {
     self.level = level
-    tables = level.tables
     self.isStreaming = isStreaming
     super.init(head: head)
   }
 
   private func enter(_ index: Int) throws(StorageError) -> TableSource? {
-    guard index >= 0 && index < tables.count else {
+    guard index >= 0 && index < level.count else {
       head.pointee.isValid = false
       return nil
     }
@@ -25,7 +22,7 @@ final class LevelSource: EntrySource {
     tableIndex = -1
     head.pointee.isValid = false
     let source = TableSource(
-      try tables[index].reader().takeUnretainedValue(), head: head, isStreaming: isStreaming)
+      try level.reader(index).takeUnretainedValue(), head: head, isStreaming: isStreaming)
     current = source
     tableIndex = index
     return source
@@ -52,7 +49,7 @@ final class LevelSource: EntrySource {
   }
 
   override func seekToFirst() throws(StorageError) { try enterForward(0) }
-  override func seekToLast() throws(StorageError) { try enterBackward(tables.count - 1) }
+  override func seekToLast() throws(StorageError) { try enterBackward(level.count - 1) }
 
   override func seek(_ key: ByteSlice, _ tag: UInt64) throws(StorageError) {
     let index = level.firstEnding(atOrAfter: key)
@@ -62,7 +59,7 @@ final class LevelSource: EntrySource {
   }
 
   override func seek(before key: ByteSlice) throws(StorageError) {
-    let index = min(level.firstEnding(atOrAfter: key), tables.count - 1)
+    let index = min(level.firstEnding(atOrAfter: key), level.count - 1)
     guard let source = try enter(index) else { return }
     try source.seek(before: key)
     if !head.pointee.isValid { try enterBackward(index - 1) }

@@ -2,49 +2,79 @@
 /// numbers over their heads. Complexity: O(log n) comparisons a step, one when the same
 /// source stays in front. One thread at a time.
 final class MergingSource {
-  /// One head per source; each source writes its own.
-  let heads: SourceHead.Pointer
-  private let capacity: Int
-  private var sources: [EntrySource] = []
-  /// Of each source: `ReadView.age`, and a sequence that no entry of it exceeds.
-  private var ages: [(age: Int, newest: UInt64)] = []
-  /// The sources again, without reference counting.
-  private let unmanaged: UnsafeMutablePointer<Unmanaged<EntrySource>>
-  /// Sources that stand on an entry, the foremost first.
-  private let heap: UnsafeMutablePointer<Int32>
-  private let state: UnsafeMutablePointer<State>
-
   private struct State {
+    var sourceCount = 0
     var heapCount = 0
     var isForward = true
   }
 
+  /// A source, retained.
+  private struct Member {
+    let source: Unmanaged<EntrySource>
+    /// `ReadView.age`, and a sequence that no entry of the source exceeds.
+    let age: Int
+    let newest: UInt64
+  }
+
+  private let capacity: Int
+  /// Everything below lies in one piece: a cursor is made for a handful of entries, often, and
+  /// each allocation costs as much as some of these.
+  private let memory: UnsafeMutableRawPointer
+  private let state: UnsafeMutablePointer<State>
+  private let members: UnsafeMutablePointer<Member>
+  /// One head per source; each source writes its own.
+  let heads: SourceHead.Pointer
+  /// Sources that stand on an entry, the foremost first.
+  private let heap: UnsafeMutablePointer<Int32>
+
   init(capacity: Int) {
-    self.capacity = max(1, capacity)
-    heads = SourceHead.allocate(self.capacity)
-    unmanaged = .allocate(capacity: self.capacity)
-    heap = .allocate(capacity: self.capacity)
-    heap.initialize(repeating: 0, count: self.capacity)
-    state = .allocate(capacity: 1)
+    let capacity = max(1, capacity)
+    self.capacity = capacity
+    let memberStart = MemoryLayout<State>.stride
+    let headStart = memberStart + capacity * MemoryLayout<Member>.stride
+    let heapStart = headStart + SourceHead.byteCount(capacity)
+    memory = .allocate(
+      byteCount: heapStart + capacity * MemoryLayout<Int32>.stride, alignment: 16)
+    state = memory.bindMemory(to: State.self, capacity: 1)
     state.initialize(to: State())
+    members = (memory + memberStart).bindMemory(to: Member.self, capacity: capacity)
+    heads = SourceHead.lay(memory + headStart, capacity)
+    heap = (memory + heapStart).bindMemory(to: Int32.self, capacity: capacity)
+    heap.initialize(repeating: 0, count: capacity)
   }
 
   deinit {
-    sources.removeAll()
-    unmanaged.deallocate()
-    SourceHead.free(heads, capacity)
-    heap.deallocate()
-    state.deallocate()
+    for index in indices { members[index].source.release() }
+    SourceHead.release(heads, capacity)
+    memory.deallocate()
   }
+
+  private var indices: Range<Int> { 0..<state.pointee.sourceCount }
 
   /// Adds a source made by `make` around its head. REQUIRES: fewer than `capacity` so far.
   func add(
     age: Int = 0, newest: UInt64 = .max, _ make: (SourceHead.Pointer) -> EntrySource
   ) {
-    ages.append((age, newest))
-    let source = make(heads + sources.count)
-    (unmanaged + sources.count).initialize(to: .passUnretained(source))
-    sources.append(source)
+    let count = state.pointee.sourceCount
+    let source = make(heads + count)
+    (members + count).initialize(
+      to: Member(source: .passRetained(source), age: age, newest: newest))
+    state.pointee.sourceCount = count + 1
+  }
+
+  /// Lets each source move.
+  @inline(__always)
+  private func moveAll(
+    _ move: (EntrySource) throws(StorageError) -> Void
+  ) throws(StorageError) {
+    for index in indices { try self.move(index, move) }
+  }
+
+  @inline(__always)
+  private func move(
+    _ index: Int, _ move: (EntrySource) throws(StorageError) -> Void
+  ) throws(StorageError) {
+    try members[index].source.borrowed(move)
   }
 
   @inline(__always)
@@ -55,22 +85,22 @@ final class MergingSource {
   var top: SourceHead.Pointer { heads + Int(heap[0]) }
 
   func seekToFirst() throws(StorageError) {
-    for source in sources { try source.seekToFirst() }
+    try moveAll { (source) throws(StorageError) in try source.seekToFirst() }
     build(isForward: true)
   }
 
   func seekToLast() throws(StorageError) {
-    for source in sources { try source.seekToLast() }
+    try moveAll { (source) throws(StorageError) in try source.seekToLast() }
     build(isForward: false)
   }
 
   func seek(_ key: ByteSlice, _ tag: UInt64) throws(StorageError) {
-    for source in sources { try source.seek(key, tag) }
+    try moveAll { (source) throws(StorageError) in try source.seek(key, tag) }
     build(isForward: true)
   }
 
   func seek(before key: ByteSlice) throws(StorageError) {
-    for source in sources { try source.seek(before: key) }
+    try moveAll { (source) throws(StorageError) in try source.seek(before: key) }
     build(isForward: false)
   }
 
@@ -82,7 +112,7 @@ final class MergingSource {
     if SourceHead.hasNextInBlock(head) {
       SourceHead.decode(head, head.pointee.nextOffset)
     } else {
-      try unmanaged[index].borrowed { (source) throws(StorageError) in try source.next() }
+      try move(index) { (source) throws(StorageError) in try source.next() }
       if !head.pointee.isValid { return removeTop() }
     }
     if state.pointee.heapCount > 1 { siftForward(0) }
@@ -91,7 +121,7 @@ final class MergingSource {
   /// REQUIRES: `isValid`, and the last move was backward.
   func previous() throws(StorageError) {
     let index = Int(heap[0])
-    try sources[index].previous()
+    try move(index) { (source) throws(StorageError) in try source.previous() }
     if heads[index].isValid {
       if state.pointee.heapCount > 1 { siftBackward(0) }
     } else {
@@ -104,9 +134,11 @@ final class MergingSource {
   func skipForward(_ gap: RangeGap, at sequence: UInt64) throws(StorageError) -> Bool {
     var hasMoved = false
     try gap.upper.withSlice { (upper) throws(StorageError) in
-      for index in sources.indices where heads[index].isValid && isHidden(index, gap, sequence) {
+      for index in indices where heads[index].isValid && isHidden(index, gap, sequence) {
         if heads[index].key.compare(upper) >= 0 { continue }
-        try sources[index].seek(upper, EntryTag.newest(at: sequence))
+        try move(index) { (source) throws(StorageError) in
+          try source.seek(upper, EntryTag.newest(at: sequence))
+        }
         hasMoved = true
       }
     }
@@ -118,9 +150,9 @@ final class MergingSource {
   func skipBackward(_ gap: RangeGap, at sequence: UInt64) throws(StorageError) -> Bool {
     var hasMoved = false
     try gap.lower.withSlice { (lower) throws(StorageError) in
-      for index in sources.indices where heads[index].isValid && isHidden(index, gap, sequence) {
+      for index in indices where heads[index].isValid && isHidden(index, gap, sequence) {
         if heads[index].key.compare(lower) < 0 { continue }
-        try sources[index].seek(before: lower)
+        try move(index) { (source) throws(StorageError) in try source.seek(before: lower) }
         hasMoved = true
       }
     }
@@ -131,13 +163,13 @@ final class MergingSource {
   /// Whether whatever of the source lies in the gap, and is visible at `sequence`, is older than
   /// the gap's tombstone.
   private func isHidden(_ index: Int, _ gap: RangeGap, _ sequence: UInt64) -> Bool {
-    ages[index].age > gap.age || min(ages[index].newest, sequence) <= gap.sequence
+    members[index].age > gap.age || min(members[index].newest, sequence) <= gap.sequence
   }
 
   private func build(isForward: Bool) {
     state.pointee.isForward = isForward
     var count = 0
-    for index in sources.indices where heads[index].isValid {
+    for index in indices where heads[index].isValid {
       heap[count] = Int32(index)
       count += 1
     }

@@ -8,6 +8,10 @@ final class ReadView: @unchecked Sendable {
   private let unmanagedLevels: UnsafeMutablePointer<Unmanaged<LSMLevel>>
   private let memtableCount: Int
   private let levelCount: Int
+  /// Runs that a cursor merges at most.
+  private let runCount: Int
+  /// Whether a table holds range tombstones.
+  let hasTableTombstones: Bool
   /// Tables of level 0 that a seek looks into and would not after their merge.
   let extraRuns: UInt64
 
@@ -19,6 +23,9 @@ final class ReadView: @unchecked Sendable {
     levelCount = (version.shape.deepest ?? 0) + 1
     let isLevelZeroAlone = version.levels.dropFirst().allSatisfy { $0.count == 0 }
     extraRuns = UInt64(max(0, version.levels[0].count - (isLevelZeroAlone ? 1 : 0)))
+    runCount =
+      memtables.count + version.levels[0].count + version.levels.dropFirst().count { $0.count > 0 }
+    hasTableTombstones = version.levels.contains { !$0.tombstoneTables.isEmpty }
     unmanagedMemtables = .allocate(capacity: max(1, memtables.count))
     for (index, memtable) in memtables.enumerated() {
       (unmanagedMemtables + index).initialize(to: .passUnretained(memtable))
@@ -147,8 +154,8 @@ final class ReadView: @unchecked Sendable {
   ) throws(StorageError) -> Lookup {
     let covering = reader.tombstones.covering(key, at: EntryTag.sequence(tag))
     if covering == 0 { return try reader.find(key, hash: hash, tag: tag, body) }
-    let head = SourceHead.allocate(1)
-    defer { SourceHead.free(head, 1) }
+    let head = SourceHead.allocate()
+    defer { SourceHead.free(head) }
     let source = TableSource(reader, head: head, isStreaming: false)
     try source.seek(key, tag)
     guard head.pointee.isValid, head.pointee.key == key,
@@ -161,23 +168,24 @@ final class ReadView: @unchecked Sendable {
 
   /// All entries of the view that may lie in `range`, merged.
   func source(_ range: KeyRange) -> MergingSource {
-    let levelZero = version.levels[0].tables.enumerated().filter {
-      $0.element.metadata.range.mayMeet(range)
-    }
-    let sortedLevels = version.levels.dropFirst().count { $0.count > 0 }
-    let merging = MergingSource(capacity: memtables.count + levelZero.count + sortedLevels)
+    let merging = MergingSource(capacity: runCount)
     for (index, memtable) in memtables.enumerated() where memtable.hasEntries {
       // What came later went to the memtable before.
       let newest = index == 0 ? UInt64.max : memtables[index - 1].sequenceStart
       merging.add(age: index, newest: newest) { MemtableSource(memtable, head: $0) }
     }
-    for (index, table) in levelZero {
-      merging.add(
-        age: age(level: 0, table: index), newest: table.metadata.largestSequence
-      ) { LevelSource(LSMLevel([table], isSorted: true), head: $0, isStreaming: false) }
+    let levelZero = version.levels[0]
+    for (index, run) in levelZero.runs.enumerated() {
+      let table = levelZero.tables[index].metadata
+      if !table.range.mayMeet(range) { continue }
+      merging.add(age: age(level: 0, table: index), newest: table.largestSequence) {
+        LevelSource(run, head: $0, isStreaming: false)
+      }
     }
-    for (index, level) in version.levels.enumerated() where index > 0 && level.count > 0 {
-      merging.add(age: age(level: index)) { LevelSource(level, head: $0, isStreaming: false) }
+    for index in 1..<max(1, levelCount) where version.levels[index].count > 0 {
+      merging.add(age: age(level: index)) {
+        LevelSource(version.levels[index], head: $0, isStreaming: false)
+      }
     }
     return merging
   }

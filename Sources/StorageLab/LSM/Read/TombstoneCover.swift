@@ -25,10 +25,20 @@ final class TombstoneCover {
   private var tables: [Table] = []
   private let sequence: UInt64
 
-  /// Nil when the view has none. `memtableTombstones` are in the order of the view's memtables.
+  /// Nil when the view has none. `memtableTombstones` are in the order of the view's memtables, or
+  /// empty when none of these has any.
   /// REQUIRES: taken after `sequence` was read, so that all of the memtables' tombstones up to it
   /// are here.
-  init?(_ memtableTombstones: [MemtableTombstones?], _ view: ReadView, sequence: UInt64) {
+  static func make(
+    _ memtableTombstones: [MemtableTombstones?], _ view: ReadView, sequence: UInt64
+  ) -> TombstoneCover? {
+    if !view.hasTableTombstones && memtableTombstones.allSatisfy({ $0 == nil }) { return nil }
+    return TombstoneCover(memtableTombstones, view, sequence: sequence)
+  }
+
+  private init(
+    _ memtableTombstones: [MemtableTombstones?], _ view: ReadView, sequence: UInt64
+  ) {
     self.sequence = sequence
     for (index, tombstones) in memtableTombstones.enumerated() {
       if let tombstones { layers.append(Layer(tombstones: tombstones, age: index)) }
@@ -38,7 +48,6 @@ final class TombstoneCover {
         tables.append(Table(file: file, age: view.age(level: number, table: index)))
       }
     }
-    if layers.isEmpty && tables.isEmpty { return nil }
   }
 
   /// The greatest sequence, visible here, of a tombstone over `key`; 0 for none.

@@ -6,12 +6,22 @@ struct OutputBuffer: ~Copyable {
   private(set) var count = 0
   private var capacity: Int
 
+  private static let leastCapacity = 64
+
   init(capacity: Int = 4096) {
-    self.capacity = max(capacity, 64)
+    self.capacity = max(capacity, OutputBuffer.leastCapacity)
     base = .allocate(byteCount: self.capacity, alignment: 16)
   }
 
-  deinit { base.deallocate() }
+  /// A buffer that takes no memory before something is put into it.
+  static var unused: OutputBuffer { OutputBuffer(unallocated: ()) }
+
+  private init(unallocated: ()) {
+    capacity = 0
+    base = UnsafeMutableRawPointer(mutating: ByteSlice.empty.base)
+  }
+
+  deinit { if capacity > 0 { base.deallocate() } }
 
   var slice: ByteSlice { ByteSlice(base: base, count: count) }
 
@@ -24,10 +34,10 @@ struct OutputBuffer: ~Copyable {
 
   @inline(never)
   private mutating func grow(_ bytes: Int) {
-    let larger = max(capacity * 2, count + bytes)
+    let larger = max(capacity * 2, count + bytes, OutputBuffer.leastCapacity)
     let memory = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
     memory.copyMemory(from: base, byteCount: count)
-    base.deallocate()
+    if capacity > 0 { base.deallocate() }
     base = memory
     capacity = larger
   }
