@@ -144,6 +144,7 @@ final class LSMTree: @unchecked Sendable {
     _ key: ByteSlice, at sequence: UInt64, _ body: (ByteSlice) -> Void
   ) throws(StorageError) -> Bool {
     let view = slots.current()
+    if !view.hasMemtableTombstones { return try view.read(key, at: sequence, body) }
     return try view.read(
       key, at: sequence, tombstones: view.memtableTombstones, body)
   }

@@ -190,22 +190,21 @@ final class TableReader: @unchecked Sendable {
 
   @inline(never)
   func loadBlock(_ block: Int) throws(StorageError) -> BlockCache.Pinned {
-    cache.counters.count(.cacheMisses)
     let handle = handle(block)
     let length = Int(handle.length)
     let stored = UnsafeMutableRawPointer.allocate(byteCount: length, alignment: 16)
-    var ownsStored = true
-    defer { if ownsStored { stored.deallocate() } }
-    try self.handle.open().readExactly(
-      into: UnsafeMutableRawBufferPointer(start: stored, count: length), at: Int64(handle.offset))
+    defer { stored.deallocate() }
+    try readStored(
+      into: UnsafeMutableRawBufferPointer(start: stored, count: length), at: handle.offset)
+    return try loadBlock(block, ByteSlice(base: stored, count: length))
+  }
+
+  /// Block `block`, pinned, from the bytes that the file holds for it.
+  func loadBlock(_ block: Int, _ stored: ByteSlice) throws(StorageError) -> BlockCache.Pinned {
+    cache.counters.count(.cacheMisses)
+    let handle = handle(block)
     let checked = try TableFormat.check(
-      ByteSlice(base: stored, count: length), fileNumber: number, offset: handle.offset,
-      path: path)
-    if checked.kind == .raw {
-      try validate(checked.payload, handle.offset)
-      ownsStored = false
-      return cache.insert(stored, count: checked.rawBytes, slot: slots + block)
-    }
+      stored, fileNumber: number, offset: handle.offset, path: path)
     let memory = UnsafeMutableRawPointer.allocate(
       byteCount: max(16, checked.rawBytes), alignment: 16)
     do throws(StorageError) {
@@ -217,6 +216,9 @@ final class TableReader: @unchecked Sendable {
     }
     return cache.insert(memory, count: checked.rawBytes, slot: slots + block)
   }
+
+  /// Whether block `block` seems to be cached; by the time of the answer it may have gone or come.
+  func isCached(_ block: Int) -> Bool { (slots + block).pointee.load(ordering: .relaxed) != 0 }
 
   func validate(_ payload: ByteSlice, _ offset: UInt64) throws(StorageError) {
     if let flaw = DataBlock.flaw(payload) {

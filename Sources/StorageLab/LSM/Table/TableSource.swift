@@ -3,12 +3,18 @@
 final class TableSource: EntrySource {
   /// Sequential misses of the cache after which blocks are streamed past it.
   private static let missesBeforeStreaming = 4
+  /// Bytes up to which a block is read together with the one before.
+  private static let longestAhead: UInt64 = 16 << 10
 
   private let reader: TableReader
   private var blockIndex = -1
   private var pinned: BlockCache.Pinned?
   private var stream: BlockStream?
   private var sequentialMisses: Int
+  /// What the file holds from `storedStart` on: the block last read from it and the next, for
+  /// whoever goes on. Most of the time of a small read is the call.
+  private var stored = OutputBuffer.unused
+  private var storedStart: UInt64 = 0
 
   /// `isStreaming` reads past the cache from the start.
   init(_ reader: TableReader, head: SourceHead.Pointer, isStreaming: Bool) {
@@ -51,12 +57,33 @@ final class TableSource: EntrySource {
       payload = try stream.block(index)
     } else {
       sequentialMisses += 1
-      let loaded = try reader.loadBlock(index)
+      let loaded = try reader.loadBlock(index, readStored(index))
       pinned = loaded
       payload = BlockCache.payload(loaded)
     }
     blockIndex = index
     head.pointee.block = DataBlock(payload)
+  }
+
+  /// The stored bytes of block `index`, read together with those of the next, unless that is
+  /// large or at hand.
+  private func readStored(_ index: Int) throws(StorageError) -> ByteSlice {
+    let handle = reader.handle(index)
+    if handle.offset < storedStart || handle.end > storedStart + UInt64(stored.count) {
+      var end = handle.end
+      if index + 1 < reader.blockCount, !reader.isCached(index + 1) {
+        let next = reader.handle(index + 1)
+        if next.length <= TableSource.longestAhead { end = next.end }
+      }
+      let length = Int(end - handle.offset)
+      stored.removeAll()
+      let room = stored.reserve(length)
+      try reader.readStored(
+        into: UnsafeMutableRawBufferPointer(start: room, count: length), at: handle.offset)
+      stored.advance(length)
+      storedStart = handle.offset
+    }
+    return stored.slice.dropFirst(Int(handle.offset - storedStart)).prefix(Int(handle.length))
   }
 
   // MARK: Entries
