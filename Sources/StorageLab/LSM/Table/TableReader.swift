@@ -174,6 +174,7 @@ final class TableReader: @unchecked Sendable {
   @inline(__always)
   func cachedBlock(_ block: Int) -> BlockCache.Pinned? {
     guard let pinned = cache.pin(slots + block) else { return nil }
+    DataBlock.prefetch(BlockCache.payload(pinned))
     cache.counters.count(.cacheHits)
     return pinned
   }
