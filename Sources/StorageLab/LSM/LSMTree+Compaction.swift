@@ -3,12 +3,9 @@ extension LSMTree {
   /// The next job that may run now. REQUIRES: the lock is held.
   private func claimJob() -> (job: CompactionJob, version: LSMVersion, snapshots: [UInt64])? {
     if state.isCompactionHeld || state.isStopping { return nil }
-    let busy = Set(state.runningJobs.flatMap { $0.tables.map(\.number) })
     let snapshots = snapshotSequences
-    guard
-      let job = picker.pick(shape, busy: busy, oldestSnapshot: snapshots.first),
-      !state.runningJobs.contains(where: { LSMTree.meet($0, job) })
-    else { return nil }
+    let queue = CompactionQueue(running: state.runningJobs, threads: tuning.compactionThreads)
+    guard let job = queue.next(picker, shape, oldestSnapshot: snapshots.first) else { return nil }
     state.runningJobs.append(job)
     return (job, state.version, snapshots)
   }
@@ -28,15 +25,6 @@ extension LSMTree {
     let total = counters.add(.extraSeeks, tables)
     // Now and then whoever compacts looks whether that is enough.
     if total % LSMTree.seeksBetweenLooks < tables { lock.withLock { lock.wakeAll() } }
-  }
-
-  /// Whether two jobs could write into the same place of a level.
-  private static func meet(_ left: CompactionJob, _ right: CompactionJob) -> Bool {
-    guard let leftRange = left.range, let rightRange = right.range else { return false }
-    let leftTop = left.inputs.map(\.level).min() ?? left.outputLevel
-    let rightTop = right.inputs.map(\.level).min() ?? right.outputLevel
-    return leftTop <= right.outputLevel && rightTop <= left.outputLevel
-      && leftRange.overlaps(rightRange)
   }
 
   /// Runs the most urgent compaction, if one is due; returns whether one was.
@@ -113,7 +101,7 @@ extension LSMTree {
         job: job, version: version, snapshots: snapshots, options: tuning.builderOptions,
         fold: fold,
         makeBuilder: { [self] () throws(StorageError) -> TableBuilder in
-          let builder = try makeBuilder()
+          let builder = try makeBuilder(.compaction)
           begun.append(builder.number)
           return builder
         },

@@ -28,9 +28,54 @@ struct TokenBucket: Sendable {
   }
 }
 
+/// Whose turn it is among writes that wait. Flushes go first, since writers wait for them; but where
+/// a compaction waits too, one write in `fairness` is its, or level 0 would grow until writers
+/// wait for that. Pure.
+struct WriteTurns: Sendable {
+  enum Urgency: Int, Sendable { case flush, compaction }
+
+  static let fairness = 10
+
+  private var waiting = [0, 0]
+  /// Writes of flushes that went ahead of a waiting compaction since the last one of those.
+  private var passed = 0
+
+  var waitingCount: Int { waiting[0] + waiting[1] }
+
+  mutating func join(_ urgency: Urgency) { waiting[urgency.rawValue] += 1 }
+
+  /// One that waited goes, or gives up.
+  mutating func leave(_ urgency: Urgency) {
+    waiting[urgency.rawValue] -= 1
+    let isAhead = urgency == .flush && waiting[Urgency.compaction.rawValue] > 0
+    passed = isAhead ? passed + 1 : 0
+  }
+
+  /// REQUIRES: a write of this urgency waits.
+  func isTurn(of urgency: Urgency) -> Bool {
+    let isCompactionNext =
+      waiting[Urgency.flush.rawValue] == 0
+      || (waiting[Urgency.compaction.rawValue] > 0 && passed >= WriteTurns.fairness - 1)
+    return (urgency == .compaction) == isCompactionNext
+  }
+}
+
 /// Holds the writes of flushes and compactions to a rate, so that they leave the medium to
-/// others. Whoever comes first goes first: with n at work each gets an nth.
+/// others. One write is served at a time.
 final class RateLimiter: @unchecked Sendable {
+  /// The limiter as one kind of work sees it.
+  struct Share: Sendable {
+    private let limiter: RateLimiter
+    private let urgency: WriteTurns.Urgency
+
+    init(_ limiter: RateLimiter, _ urgency: WriteTurns.Urgency) {
+      self.limiter = limiter
+      self.urgency = urgency
+    }
+
+    func acquire(_ bytes: Int) { limiter.acquire(bytes, urgency) }
+  }
+
   /// A tenth of a second's bytes may go at once.
   private static let burstsPerSecond = 10
 
@@ -38,7 +83,9 @@ final class RateLimiter: @unchecked Sendable {
   private let lock = WaitableLock()
   private var bucket: TokenBucket
   private var isStopped = false
+  private var isServing = false
   private var waited: UInt64 = 0
+  private var turns = WriteTurns()
 
   init(bytesPerSecond: Int, clock: any LabClock) {
     self.clock = clock
@@ -49,21 +96,29 @@ final class RateLimiter: @unchecked Sendable {
 
   /// Nanoseconds that writes have waited so far.
   var waitedNanoseconds: UInt64 { lock.withLock { waited } }
+  /// Writes that wait for their turn now.
+  var waitingCount: Int { lock.withLock { turns.waitingCount } }
 
   /// Returns when `bytes` may be written.
-  func acquire(_ bytes: Int) {
+  func acquire(_ bytes: Int, _ urgency: WriteTurns.Urgency) {
     lock.lock()
     defer { lock.unlock() }
-    if isStopped { return }
     let start = clock.nanoseconds
-    let end = start + bucket.take(bytes, at: start)
-    var now = start
+    turns.join(urgency)
+    while !isStopped && (isServing || !turns.isTurn(of: urgency)) { lock.wait() }
+    turns.leave(urgency)
+    if isStopped { return }
+    isServing = true
+    var now = clock.nanoseconds
+    let end = now + bucket.take(bytes, at: now)
     while now < end && !isStopped {
       let isWoken = lock.wait(nanoseconds: end - now)
       now = clock.nanoseconds
       if !isWoken { break }
     }
     waited += now - start
+    isServing = false
+    lock.wakeAll()
   }
 
   /// From now on nobody waits: the engine closes.

@@ -50,10 +50,49 @@ import Testing
 
   @Test func aStoppedLimiterHoldsNobody() {
     let limiter = RateLimiter(bytesPerSecond: 1024, clock: SteppingClock())
-    limiter.acquire(100)
+    limiter.acquire(100, .flush)
     limiter.stop()
-    limiter.acquire(1 << 40)
+    limiter.acquire(1 << 40, .compaction)
     #expect(limiter.waitedNanoseconds < 1_000_000_000)
+  }
+
+  @Test func flushesGoFirstButNotAlone() {
+    var turns = WriteTurns()
+    var order: [WriteTurns.Urgency] = []
+    for _ in 0..<30 { turns.join(.flush) }
+    for _ in 0..<3 { turns.join(.compaction) }
+    while turns.waitingCount > 0 {
+      let isFlush = order.count { $0 == .flush } < 30 && turns.isTurn(of: .flush)
+      let next: WriteTurns.Urgency = isFlush ? .flush : .compaction
+      #expect(turns.isTurn(of: next))
+      order.append(next)
+      turns.leave(next)
+    }
+    let compactions = order.indices.filter { order[$0] == .compaction }
+    #expect(compactions == [9, 19, 29])
+    // Nobody waits for who is not there.
+    turns.join(.compaction)
+    #expect(turns.isTurn(of: .compaction))
+    turns.leave(.compaction)
+    turns.join(.flush)
+    #expect(turns.isTurn(of: .flush))
+  }
+
+  /// Whoever waits comes to an end, whatever else waits.
+  @Test func everyWriteIsServed() throws {
+    let limiter = RateLimiter(bytesPerSecond: 1 << 30, clock: MonotonicClock())
+    let served = Atomic<Int>(0)
+    let threads = try (0..<6).map { number in
+      try LabThread(name: "limited") {
+        for _ in 0..<500 {
+          limiter.acquire(4096, number < 4 ? .flush : .compaction)
+          served.wrappingAdd(1, ordering: .relaxed)
+        }
+      }
+    }
+    for thread in threads { thread.join() }
+    #expect(served.load(ordering: .relaxed) == 3000)
+    #expect(limiter.waitingCount == 0)
   }
 
   /// The engine asks the limiter for every byte of its tables.

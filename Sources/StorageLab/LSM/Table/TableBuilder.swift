@@ -8,7 +8,7 @@ final class TableBuilder {
     var bitsPerKey = 10
     var isCompressed = true
     /// Asked before each write.
-    var limiter: RateLimiter?
+    var limiter: RateLimiter.Share?
   }
 
   private static let writeBytes = 1 << 18
