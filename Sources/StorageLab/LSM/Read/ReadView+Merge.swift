@@ -81,8 +81,8 @@ extension ReadView {
   ) throws(StorageError) -> Bool {
     let covering = reader.tombstones.covering(key, at: sequence)
     if reader.filter?.mayContain(hash) ?? true {
-      let head = SourceHead.allocate(1)
-      defer { SourceHead.free(head, 1) }
+      let head = SourceHead.allocate()
+      defer { SourceHead.free(head) }
       let source = TableSource(reader, head: head, isStreaming: false)
       try source.seek(key, EntryTag.newest(at: sequence))
       while head.pointee.isValid, head.pointee.key == key,
