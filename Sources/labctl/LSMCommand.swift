@@ -5,8 +5,8 @@ import StorageLab
 struct LSMCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lsm",
-    abstract: "What is particular to LSM trees: compaction policies, simulated.",
-    subcommands: [LSMSimulateCommand.self])
+    abstract: "What is particular to LSM trees: their history, compaction policies simulated.",
+    subcommands: [LSMTimelineCommand.self, LSMSimulateCommand.self])
 }
 
 struct LSMSimulateCommand: ParsableCommand {

@@ -15,6 +15,7 @@ struct Labctl: ParsableCommand {
         labctl verify /tmp/books
         labctl bench
         labctl lsm simulate
+        labctl lsm timeline /tmp/logs --output timeline.html
         labctl data list
         labctl calibrate
 
