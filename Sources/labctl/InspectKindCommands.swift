@@ -40,8 +40,15 @@ struct InspectBTreeCommand: ParsableCommand {
 
 struct InspectLSMCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "lsm", abstract: "An LSM tree: levels, tables, key ranges; a table, a manifest.",
+    commandName: "lsm",
+    abstract:
+      "An LSM tree: levels, tables, key ranges, filters, amplification; a table, a manifest.",
     discussion: """
+      Shows every level and table with its filter (bytes, bits a key, false positives by design), \
+      and what the tree costs: bytes written per byte flushed, as far back as the manifest goes, \
+      bytes on disk per byte of data, runs that a seek looks into. `labctl lsm timeline` tells how \
+      it came to that.
+
       Examples:
         labctl inspect lsm /tmp/logs
         labctl inspect lsm /tmp/logs --table 00000007.sst

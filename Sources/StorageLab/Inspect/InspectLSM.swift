@@ -29,26 +29,55 @@ public enum InspectLSM {
         + "\(outcome.state.replay.sequence)")
     let names = Set(try fileSystem.list(path))
     let tables = outcome.state.levels.joined()
-    dump.heading("\(tables.count) tables, \(bytes(tables.reduce(0) { $0 + $1.fileBytes }))")
-    var shown = 0
-    for (level, tables) in outcome.state.levels.enumerated() where !tables.isEmpty {
-      let size = tables.reduce(0) { $0 + $1.fileBytes }
-      let entries = tables.reduce(0) { $0 + $1.entries }
-      dump.heading(
-        "level \(level): \(tables.count) tables, \(bytes(size)), \(entries) entries", depth: 1)
-      for table in tables where shown < limit {
-        shown += 1
-        dump.heading(describe(table), depth: 2)
-        if !names.contains(TableMetadata.fileName(table.number)) {
-          dump.problem(nil, "\(TableMetadata.fileName(table.number)) is missing", depth: 2)
-        }
-      }
+    dump.heading("\(tables.count) tables, \(bytes(tables.reduce(0) { $0 &+ $1.fileBytes }))")
+    var filters: [Filters] = []
+    for (level, tables) in outcome.state.levels.enumerated() {
+      filters.append(
+        try describe(level: level, tables, in: path, names, fileSystem, limit: limit, &dump))
     }
     let live = Set(tables.map { TableMetadata.fileName($0.number) })
     for name in names.sorted() where name.hasSuffix(".sst") && !live.contains(name) {
       dump.heading("\(name): no part of the tree, the next open removes it", depth: 1)
     }
+    if !tables.isEmpty {
+      let history = try? LSMHistory(of: path, fileSystem)
+      describeAmplification(outcome.state.levels, filters, history, &dump)
+    }
     return dump
+  }
+
+  /// A level and, up to `limit`, its tables. Returns their filters together.
+  private static func describe(
+    level: Int, _ tables: [TableMetadata], in path: String, _ names: Set<String>,
+    _ fileSystem: any FileSystem, limit: Int, _ dump: inout AnnotatedDump
+  ) throws(StorageError) -> Filters {
+    var all = Filters()
+    if tables.isEmpty { return all }
+    var lines = AnnotatedDump(title: "")
+    for (index, table) in tables.enumerated() {
+      let name = TableMetadata.fileName(table.number)
+      var text = describe(table)
+      var problem: (offset: Int64?, text: String)?
+      do throws(StorageError) {
+        let filter = try Filters(of: table, in: path, fileSystem)
+        all.add(filter)
+        text += ", \(filter.text)"
+      } catch {
+        switch error.code {
+        case .notFound: problem = names.contains(name) ? nil : (nil, "\(name) is missing")
+        case .corruption, .unsupportedVersion: problem = (error.offset, "\(error)")
+        default: throw error
+        }
+      }
+      if index < limit || problem != nil { lines.heading(text, depth: 2) }
+      if let problem { lines.problem(problem.offset, problem.text, depth: 2) }
+    }
+    dump.heading(
+      "level \(level): \(tables.count) tables, \(bytes(tables.reduce(0) { $0 &+ $1.fileBytes })), "
+        + "\(tables.reduce(0) { $0 &+ $1.entries }) entries, \(all.text)", depth: 1)
+    dump.lines += lines.lines
+    if tables.count > limit { dump.heading("… and \(tables.count - limit) more tables", depth: 2) }
+    return all
   }
 
   static func describe(_ table: TableMetadata) -> String {

@@ -68,11 +68,10 @@ extension InspectLSM {
         + (properties.range.isLargestExcluded ? ", excluded" : ""),
     ] { dump.heading(line, depth: 1) }
     if let filter = reader.filter {
-      let expected = BloomFilter.expectedFalsePositives(
-        bitsPerKey: Double(properties.bitsPerKey), probes: filter.probes)
+      let expected = filter.expectedFalsePositives(keys: properties.filterKeys)
       dump.heading(
         "Bloom filter: \(filter.lineCount) lines of 64 bytes, \(filter.probes) probes, "
-          + "\(properties.bitsPerKey) bits a key, about \(Int(expected * 100_000)) false positives "
+          + "\(properties.filterKeys) keys of \(properties.bitsPerKey) bits, about \(Int(expected * 100_000)) false positives "
           + "in 100,000", depth: 1)
     }
     for fragment in reader.tombstones.fragments {

@@ -30,4 +30,40 @@ import Testing
     #expect(try InspectLSM.table("/db/" + name, fileSystem).hasProblems)
     #expect(try InspectLSM.directory("/db", fileSystem).hasProblems)
   }
+
+  @Test func tellsFiltersAndAmplification() throws {
+    let fileSystem = MemoryFileSystem()
+    var tuning = LSMTest.tinyTuning
+    tuning.prefixExtractor = .fixed(4)
+    let engine = try LSMEngine.open(LSMTest.options("/db", fileSystem), tuning)
+    for number in 0..<2000 {
+      try engine.put(LSMTest.key(number * 37 % 1000), [UInt8](repeating: 1, count: 50))
+    }
+    try engine.close()
+    let text = try InspectLSM.directory("/db", fileSystem).text
+    for part in [
+      "bits a key", "% false positives by design", "prefixes of 4 bytes", "amplification",
+      "bytes written to tables per byte flushed", "bytes on disk per byte of keys and values",
+      "a seek looks into ", "sorted runs", "[key000",
+    ] {
+      #expect(text.contains(part), "\(part) in\n\(text)")
+    }
+    #expect(!text.contains("what was before is not known"))
+    let names = try fileSystem.list("/db")
+    let table = try #require(names.first { $0.hasSuffix(".sst") })
+    try fileSystem.remove("/db/" + table)
+    let damaged = try InspectLSM.directory("/db", fileSystem)
+    #expect(damaged.hasProblems && damaged.text.contains("\(table) is missing"))
+  }
+
+  @Test func aTreeWithoutFiltersSaysSo() throws {
+    let fileSystem = MemoryFileSystem()
+    var tuning = LSMTest.tinyTuning
+    tuning.bloomBitsPerKey = 0
+    let engine = try LSMEngine.open(LSMTest.options("/db", fileSystem), tuning)
+    for number in 0..<100 { try engine.put(LSMTest.key(number), [1]) }
+    try engine.close()
+    let text = try InspectLSM.directory("/db", fileSystem).text
+    #expect(text.contains("no filter") && text.contains("reads 1.0000 blocks"), "\(text)")
+  }
 }
