@@ -17,6 +17,7 @@ struct BenchCommand: ParsableCommand {
       Examples:
         labctl bench
         labctl bench fillseq readrandom --engines btree,lsm --records 1000000
+        labctl bench readrandom --engines lsm,lsm:block=4KiB+restart=8,lsm:tiered
         labctl bench readrandom --cold --records 4000000 --cache 112MiB --operations 10000
         labctl bench --workload ycsb-a --threads 2 --durability commit --rounds 5
         labctl bench show latest
@@ -31,7 +32,11 @@ struct BenchRunCommand: ParsableCommand {
 
   @Argument(help: ArgumentHelp("Workloads, as with --workload.", valueName: "workload"))
   var names: [String] = []
-  @Option(help: "Engines, separated by commas.")
+  @Option(
+    help: """
+      Engines, separated by commas; the LSM tree also with settings, as lsm:tiered+block=4KiB: a \
+      wrong one is answered with those there are.
+      """)
   var engines: String?
   @Option(help: "Workloads, separated by commas.")
   var workload: String?

@@ -15,6 +15,9 @@ public struct EngineRegistry: Sendable {
     public let open: @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
     /// The same engine tuned otherwise, asked for as `name:variant`; its files are the engine's.
     public let variants: [Variant]
+    /// Makes a variant of what was asked for behind the colon when it is none of `variants`; nil for
+    /// an engine without settings. Errors: `invalidArgument` that says what there is.
+    public let tuned: (@Sendable (String) throws(StorageError) -> Variant)?
 
     public struct Variant: Sendable {
       public let name: String
@@ -34,6 +37,7 @@ public struct EngineRegistry: Sendable {
     public init(
       name: String, summary: String, isPersistent: Bool = true, countsIO: Bool = true,
       writesThroughCalls: Bool = false, variants: [Variant] = [],
+      tuned: (@Sendable (String) throws(StorageError) -> Variant)? = nil,
       open: @escaping @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
     ) {
       self.name = name
@@ -42,16 +46,18 @@ public struct EngineRegistry: Sendable {
       self.countsIO = countsIO
       self.writesThroughCalls = writesThroughCalls
       self.variants = variants
+      self.tuned = tuned
       self.open = open
     }
 
     /// The entry of `name:variant`; nil when there is no such variant.
-    fileprivate func variant(_ variant: String) -> Entry? {
-      variants.first { $0.name == variant }.map {
-        Entry(
-          name: "\(name):\(variant)", summary: $0.summary, isPersistent: isPersistent,
-          countsIO: countsIO, writesThroughCalls: writesThroughCalls, open: $0.open)
-      }
+    fileprivate func variant(_ variant: String) throws(StorageError) -> Entry? {
+      var found = variants.first { $0.name == variant }
+      if found == nil, let tuned { found = try tuned(variant) }
+      guard let found else { return nil }
+      return Entry(
+        name: "\(name):\(variant)", summary: found.summary, isPersistent: isPersistent,
+        countsIO: countsIO, writesThroughCalls: writesThroughCalls, open: found.open)
     }
   }
 
@@ -89,7 +95,9 @@ public struct EngineRegistry: Sendable {
   public func entry(_ name: String) throws(StorageError) -> Entry {
     if let colon = name.firstIndex(of: ":") {
       let engine = try entry(String(name[..<colon]))
-      if let variant = engine.variant(String(name[name.index(after: colon)...])) { return variant }
+      if let variant = try engine.variant(String(name[name.index(after: colon)...])) {
+        return variant
+      }
       let known = engine.variants.map { "\(engine.name):\($0.name)" }
       throw StorageError(
         .invalidArgument, "there is no engine \(name)",

@@ -189,15 +189,24 @@ extension LSMEngine {
     variants: [
       variant(.tiered, "sorted tables merged when a tier has four runs"),
       variant(.lazyLeveled, "as tiered, with most of the data in one run"),
-    ]
+    ],
+    tuned: { (settings) throws(StorageError) in
+      variant(settings, "the LSM tree, tuned", try LSMSettings(settings))
+    }
   ) { (options) throws(StorageError) in try LSMEngine.open(options) }
 
   private static func variant(
     _ policy: CompactionPolicy, _ summary: String
   ) -> EngineRegistry.Entry.Variant {
-    .init(name: policy.rawValue, summary: summary) { (options) throws(StorageError) in
+    variant(policy.rawValue, summary, LSMSettings(policy))
+  }
+
+  private static func variant(
+    _ name: String, _ summary: String, _ settings: LSMSettings
+  ) -> EngineRegistry.Entry.Variant {
+    .init(name: name, summary: summary) { (options) throws(StorageError) in
       var tuning = options.writeBufferBytes.map { LSMTuning(writeBufferBytes: $0) } ?? LSMTuning()
-      tuning.compaction = policy
+      settings.apply(to: &tuning)
       return try LSMEngine.open(options, tuning)
     }
   }

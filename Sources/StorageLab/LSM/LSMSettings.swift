@@ -1,0 +1,79 @@
+/// Tuning in words, as in `lsm:tiered+block=4KiB+restart=8`: a compaction policy by its name, other
+/// settings as `key=value`, joined by `+`. What is not named stays as it is.
+struct LSMSettings: Sendable {
+  private let settings: [String]
+
+  /// What there is, for messages and help.
+  static let known = """
+    \(CompactionPolicy.allCases.map(\.rawValue).joined(separator: ", ")); block=BYTES, restart=N, \
+    bloom=BITS, index=\(IndexSearch.allCases.map(\.rawValue).joined(separator: "|")), \
+    compression=\(BlockCompression.allCases.map(\.rawValue).joined(separator: "|")) (of each level \
+    from 0 on, joined by -), prefix=BYTES, delimiter=BYTE, ratio=N, runs=N, table=BYTES
+    """
+
+  /// Errors: `invalidArgument` naming the setting and what there is.
+  init(_ text: String) throws(StorageError) {
+    settings = text.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
+    var tuning = LSMTuning()
+    for setting in settings where !LSMSettings.apply(setting, to: &tuning) {
+      throw StorageError(
+        .invalidArgument, "the LSM tree has no setting '\(setting)'",
+        remedy: "Settings, joined by +: \(LSMSettings.known)")
+    }
+    try tuning.validate()
+  }
+
+  init(_ policy: CompactionPolicy) { settings = [policy.rawValue] }
+
+  func apply(to tuning: inout LSMTuning) {
+    for setting in settings { _ = LSMSettings.apply(setting, to: &tuning) }
+  }
+
+  /// False when there is no such setting.
+  private static func apply(_ setting: String, to tuning: inout LSMTuning) -> Bool {
+    guard let equals = setting.firstIndex(of: "=") else {
+      return set(&tuning.compaction, CompactionPolicy(rawValue: setting))
+    }
+    let value = String(setting[setting.index(after: equals)...])
+    switch setting[..<equals] {
+    case "block": return set(&tuning.blockBytes, byteCount(value))
+    case "restart": return set(&tuning.restartInterval, Int(value))
+    case "bloom": return set(&tuning.bloomBitsPerKey, Int(value))
+    case "index": return set(&tuning.indexSearch, IndexSearch(rawValue: value))
+    case "compression": return set(&tuning.compression, compressions(value))
+    case "prefix": return set(&tuning.prefixExtractor, Int(value).map { .fixed($0) })
+    case "delimiter": return set(&tuning.prefixExtractor, UInt8(value).map { .delimiter($0) })
+    case "ratio": return set(&tuning.levelRatio, Int(value))
+    case "runs": return set(&tuning.runsPerTier, Int(value))
+    case "table": return set(&tuning.tableBytes, byteCount(value))
+    default: return false
+    }
+  }
+
+  private static func set<T>(_ place: inout T, _ value: T?) -> Bool {
+    guard let value else { return false }
+    place = value
+    return true
+  }
+
+  private static func set<T>(_ place: inout T?, _ value: T?) -> Bool {
+    guard let value else { return false }
+    place = value
+    return true
+  }
+
+  private static func compressions(_ text: String) -> [BlockCompression]? {
+    let names = text.split(separator: "-", omittingEmptySubsequences: false)
+    let known = names.compactMap { BlockCompression(rawValue: String($0)) }
+    return known.count == names.count ? known : nil
+  }
+
+  /// `4096`, `4KiB`, `16MiB`.
+  private static func byteCount(_ text: String) -> Int? {
+    for (unit, shift) in [("KiB", 10), ("MiB", 20)] where text.hasSuffix(unit) {
+      guard let number = Int(text.dropLast(3)), (0...(1 << 20)).contains(number) else { return nil }
+      return number << shift
+    }
+    return Int(text)
+  }
+}
