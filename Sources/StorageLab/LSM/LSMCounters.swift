@@ -5,7 +5,7 @@ import Synchronization
 /// not meet in one.
 final class LSMCounters: @unchecked Sendable {
   enum Name: Int, CaseIterable {
-    case cacheHits, cacheMisses, bloomUseful, bloomFalsePositives, extraSeeks
+    case cacheHits, cacheMisses, bloomUseful, bloomFalsePositives, extraSeeks, bloomPrefixUseful
   }
 
   private static let stripes = 16

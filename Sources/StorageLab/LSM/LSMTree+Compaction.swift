@@ -98,10 +98,9 @@ extension LSMTree {
     let output: CompactionRun.Output
     do throws(StorageError) {
       let run = CompactionRun(
-        job: job, version: version, snapshots: snapshots, options: tuning.builderOptions,
-        fold: fold,
+        job: job, version: version, snapshots: snapshots, fold: fold,
         makeBuilder: { [self] () throws(StorageError) -> TableBuilder in
-          let builder = try makeBuilder(.compaction)
+          let builder = try makeBuilder(.compaction, level: job.outputLevel)
           begun.append(builder.number)
           return builder
         },

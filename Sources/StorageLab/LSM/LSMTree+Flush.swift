@@ -223,7 +223,7 @@ extension LSMTree {
     let tombstones =
       memtable.currentTombstones?.flattened(boundaries: snapshots) ?? RangeTombstones.empty
     if !memtable.hasEntries && tombstones.isEmpty { return nil }
-    let builder = try makeBuilder(.flush)
+    let builder = try makeBuilder(.flush, level: 0)
     do throws(StorageError) {
       var previous: SkipList.Node?
       var keptStripe = Int.max
@@ -303,14 +303,16 @@ extension LSMTree {
     return isBaseKept
   }
 
-  /// A builder for a new table file, whose writes have this urgency.
-  func makeBuilder(_ urgency: WriteTurns.Urgency) throws(StorageError) -> TableBuilder {
+  /// A builder for a new table of a level, whose writes have this urgency.
+  func makeBuilder(
+    _ urgency: WriteTurns.Urgency, level: Int
+  ) throws(StorageError) -> TableBuilder {
     let number = lock.withLock {
       defer { state.nextFileNumber += 1 }
       return state.nextFileNumber
     }
     let file = try fileSystem.open(store.path(number), .truncate)
-    var builderOptions = tuning.builderOptions
+    var builderOptions = tuning.builderOptions(level: level)
     builderOptions.limiter = limiter.map { RateLimiter.Share($0, urgency) }
     return TableBuilder(file, number: number, options: builderOptions)
   }

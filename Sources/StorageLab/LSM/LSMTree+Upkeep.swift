@@ -209,6 +209,7 @@ extension LSMTree {
       details.append(.init("level.\(level).bytes", Double(version.shape.bytes(level))))
       details.append(.init("level.\(level).bytesWritten", Double(own.bytesWritten[level])))
     }
+    details += filterRates
     details += [
       .init("flushes", Double(own.flushes)),
       .init("flushes.bytes", Double(own.flushedBytes)),
@@ -220,6 +221,7 @@ extension LSMTree {
       .init("compactions.tablesSkipped", Double(own.tablesSkipped)),
       .init("bloom.useful", Double(counters[.bloomUseful])),
       .init("bloom.falsePositives", Double(counters[.bloomFalsePositives])),
+      .init("bloom.prefixUseful", Double(counters[.bloomPrefixUseful])),
       .init("seeks.extra", Double(counters[.extraSeeks])),
       .init("stalls", Double(own.stalls)),
       .init("stalls.nanoseconds", Double(own.stallNanoseconds)),
@@ -228,5 +230,19 @@ extension LSMTree {
       .init("failures", Double(own.failures)),
     ]
     return details
+  }
+
+  /// The share of absent keys that filters let pass: as designed, and as reads found it; the latter
+  /// is missing until filters were asked for an absent key.
+  private var filterRates: [EngineStatistics.Detail] {
+    guard tuning.bloomBitsPerKey > 0 else { return [] }
+    let probes = BloomFilter.probes(bitsPerKey: tuning.bloomBitsPerKey)
+    let designed = BloomFilter.expectedFalsePositives(
+      bitsPerKey: Double(tuning.bloomBitsPerKey), probes: probes)
+    var rates = [EngineStatistics.Detail("bloom.designedRate", designed)]
+    let passed = Double(counters[.bloomFalsePositives])
+    let asked = passed + Double(counters[.bloomUseful])
+    if asked > 0 { rates.append(.init("bloom.measuredRate", passed / asked)) }
+    return rates
   }
 }

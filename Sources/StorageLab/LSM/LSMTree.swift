@@ -87,7 +87,7 @@ final class LSMTree: @unchecked Sendable {
     cache = BlockCache(budget: options.cacheBytes, counters: counters)
     store = TableStore(
       directory: options.path, fileSystem: fileSystem, cache: cache,
-      maximumOpenTables: tuning.maximumOpenTables)
+      maximumOpenTables: tuning.maximumOpenTables, indexSearch: tuning.indexSearch)
     picker = tuning.picker
     limiter =
       options.maintenance == .background

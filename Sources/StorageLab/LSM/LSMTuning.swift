@@ -12,8 +12,13 @@ public struct LSMTuning: Sendable {
   public var restartInterval = 16
   /// Bits of Bloom filter a key; 0 for no filter.
   public var bloomBitsPerKey = 10
-  /// Compress blocks with LZ4.
-  public var isCompressed = true
+  /// Whose prefixes filters hold beside the keys, so that cursors over the keys of one prefix skip
+  /// tables without any. Tables written with another extractor, or none, are not skipped.
+  public var prefixExtractor: PrefixExtractor?
+  /// Of the blocks of each level from 0 on; the last one of all further levels.
+  public var compression: [BlockCompression] = [.lz4]
+  /// How a table's index is searched.
+  public var indexSearch = IndexSearch.binary
   /// When sorted runs are merged, and how many there may be.
   public var compaction = CompactionPolicy.leveled
   /// Runs of about one size that a tiered policy merges into one.
@@ -58,6 +63,11 @@ public struct LSMTuning: Sendable {
     try check((64...(1 << 24)).contains(blockBytes), "blockBytes is 64 B to 16 MiB")
     try check((1...1024).contains(restartInterval), "restartInterval is 1 to 1024")
     try check((0...64).contains(bloomBitsPerKey), "bloomBitsPerKey is 0 to 64")
+    if case .fixed(let count) = prefixExtractor {
+      try check(
+        (1...EngineLimits.maximumKeyBytes).contains(count), "a prefix has 1 B to 64 KiB")
+    }
+    try check(!compression.isEmpty, "compression names level 0 at least")
     try check((2...16).contains(runsPerTier), "runsPerTier is 2 to 16")
     try check(levelZeroTables >= 1, "levelZeroTables is at least 1")
     try check(
@@ -71,10 +81,12 @@ public struct LSMTuning: Sendable {
     try check((writeBytesPerSecond ?? .max) >= 1024, "writeBytesPerSecond is at least 1 KiB")
   }
 
-  var builderOptions: TableBuilder.Options {
+  /// For tables of a level.
+  func builderOptions(level: Int) -> TableBuilder.Options {
     TableBuilder.Options(
       blockBytes: blockBytes, restartInterval: restartInterval, bitsPerKey: bloomBitsPerKey,
-      isCompressed: isCompressed)
+      compression: compression[min(level, compression.count - 1)],
+      prefixExtractor: prefixExtractor)
   }
 
   var picker: any CompactionPicker {

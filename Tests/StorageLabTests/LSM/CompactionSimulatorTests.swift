@@ -9,7 +9,7 @@ import Testing
     tuning.baseLevelBytes = 256 << 10
     tuning.tableBytes = 64 << 10
     tuning.logSegmentBytes = 1 << 20
-    tuning.isCompressed = false
+    tuning.compression = [.none]
     tuning.compaction = policy
     tuning.levelRatio = ratio
     tuning.runsPerTier = ratio

@@ -131,7 +131,8 @@ import Testing
     var tuning = LSMTest.tinyTuning
     tuning.compaction = CompactionPolicy.allCases[seed / 2 % 3]
     tuning.runsPerTier = 2 + seed % 3
-    tuning.isCompressed = seed % 2 == 0
+    tuning.compression = seed % 2 == 0 ? [.none, .lz4] : [.none]
+    tuning.indexSearch = seed % 4 < 2 ? .binary : .interpolated
     tuning.bloomBitsPerKey = seed % 3 == 0 ? 0 : 10
     let options = LSMTest.options(path, POSIXFileSystem(), seed % 4 == 3 ? .background : .inline)
     var program = Program(

@@ -80,7 +80,9 @@ import Testing
     let entries = entries(300, seed: UInt64(restart * blockBytes))
     let metadata = try build(
       entries, path,
-      .init(blockBytes: blockBytes, restartInterval: restart, isCompressed: blockBytes != 512))
+      .init(
+        blockBytes: blockBytes, restartInterval: restart,
+        compression: blockBytes == 512 ? .none : .lz4))
     let reader = try open(path, bytes: metadata.fileBytes)
     #expect(try walk(reader, isStreaming: false) == entries)
     #expect(try walk(reader, isStreaming: true) == entries)
@@ -163,30 +165,12 @@ import Testing
   @Test func aBlockInTheWrongPlaceIsDetected() throws {
     let directory = try TemporaryDirectory()
     let path = directory.file("000007.sst")
-    let metadata = try build(entries(40, seed: 9), path, .init(isCompressed: false))
+    let metadata = try build(entries(40, seed: 9), path, .init(compression: .none))
     // The same bytes under another number: somebody copied a table over another.
     let error = #expect(throws: StorageError.self) {
       try open(path, number: 8, bytes: metadata.fileBytes)
     }
     #expect(error?.code == .corruption)
-  }
-
-  @Test(arguments: [6, 10, 14]) func theFilterPassesAboutAsManyAsItShould(bits: Int) {
-    var output = OutputBuffer()
-    func hash(_ number: Int) -> UInt64 {
-      LSMTest.key(number).withSlice { BloomFilter.hash($0) }
-    }
-    BloomFilter.build((0..<20_000).map(hash), bitsPerKey: bits, into: &output)
-    guard let filter = BloomFilter(output.slice) else {
-      Issue.record("the filter does not read its own payload")
-      return
-    }
-    #expect((0..<20_000).allSatisfy { filter.mayContain(hash($0)) })
-    let passed = (100_000..<300_000).count { filter.mayContain(hash($0)) }
-    let expected = BloomFilter.expectedFalsePositives(
-      bitsPerKey: Double(bits), probes: filter.probes)
-    let measured = Double(passed) / 200_000
-    #expect(abs(measured - expected) < 0.15 * expected, "\(measured) against \(expected)")
   }
 
   @Test func theIndexAgreesWithALinearSearch() {

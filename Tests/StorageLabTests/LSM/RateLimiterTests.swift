@@ -103,7 +103,7 @@ import Testing
     var tuning = LSMTest.tinyTuning
     // One small table, which takes two seconds at this rate and next to nothing by itself.
     tuning.writeBytesPerSecond = 2048
-    tuning.isCompressed = false
+    tuning.compression = [.none]
     let engine = try LSMEngine.open(options, tuning)
     for number in 0..<60 { try engine.put(LSMTest.key(number), [UInt8](repeating: 1, count: 40)) }
     try engine.checkpoint()

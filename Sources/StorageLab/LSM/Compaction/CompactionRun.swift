@@ -16,7 +16,6 @@ struct CompactionRun {
   let version: LSMVersion
   /// Sequences of open snapshots, ascending.
   let snapshots: [UInt64]
-  let options: TableBuilder.Options
   /// Folds the operands of merges.
   let fold: OperandFold
   let makeBuilder: () throws(StorageError) -> TableBuilder

@@ -6,17 +6,20 @@ final class TableStore: Sendable {
   let fileSystem: any FileSystem
   let cache: BlockCache
   let handles: TableHandles
+  let indexSearch: IndexSearch
   /// Files that no version refers to any more.
   private let obsolete = Guarded<[UInt64]>([])
   /// Bytes of indexes and filters in memory.
   let residentBytes = Atomic<Int>(0)
 
   init(
-    directory: String, fileSystem: any FileSystem, cache: BlockCache, maximumOpenTables: Int
+    directory: String, fileSystem: any FileSystem, cache: BlockCache, maximumOpenTables: Int,
+    indexSearch: IndexSearch = .binary
   ) {
     self.directory = directory
     self.fileSystem = fileSystem
     self.cache = cache
+    self.indexSearch = indexSearch
     handles = TableHandles(limit: maximumOpenTables, fileSystem: fileSystem)
   }
 
@@ -81,7 +84,7 @@ final class TableFile: @unchecked Sendable {
     }
     let reader = try TableReader(
       TableHandle(store.path(metadata.number), store.handles), number: metadata.number,
-      fileBytes: metadata.fileBytes, cache: store.cache)
+      fileBytes: metadata.fileBytes, cache: store.cache, indexSearch: store.indexSearch)
     store.residentBytes.wrappingAdd(reader.residentBytes, ordering: .relaxed)
     let unmanaged = Unmanaged.passRetained(reader)
     opened.store(UInt(bitPattern: unmanaged.toOpaque()), ordering: .releasing)

@@ -60,7 +60,7 @@ final class LSMCursor: Cursor {
     self.range = range
     self.tree = tree
     self.engine = engine
-    merging = view.source(range)
+    merging = view.source(range, tree.tuning.prefixExtractor, tree.counters)
     cover = TombstoneCover.make(tombstones, view, sequence: sequence)
     state = .allocate(capacity: 1)
     state.initialize(to: State())

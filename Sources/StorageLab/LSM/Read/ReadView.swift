@@ -166,8 +166,12 @@ final class ReadView: @unchecked Sendable {
     return .found
   }
 
-  /// All entries of the view that may lie in `range`, merged.
-  func source(_ range: KeyRange) -> MergingSource {
+  /// All entries of the view that may lie in `range`, merged. Runs whose filters deny the prefix
+  /// that all of the range shares are left out.
+  func source(
+    _ range: KeyRange, _ extractor: PrefixExtractor?, _ counters: LSMCounters
+  ) -> MergingSource {
+    let probe = PrefixProbe(extractor, range)
     let merging = MergingSource(capacity: runCount)
     for (index, memtable) in memtables.enumerated() where memtable.hasEntries {
       // What came later went to the memtable before.
@@ -178,11 +182,19 @@ final class ReadView: @unchecked Sendable {
     for (index, run) in levelZero.runs.enumerated() {
       let table = levelZero.tables[index].metadata
       if !table.range.mayMeet(range) { continue }
+      if let probe, probe.isDenied(by: levelZero.tables[index]) {
+        counters.count(.bloomPrefixUseful)
+        continue
+      }
       merging.add(age: age(level: 0, table: index), newest: table.largestSequence) {
         LevelSource(run, head: $0, isStreaming: false)
       }
     }
     for index in 1..<max(1, levelCount) where version.levels[index].count > 0 {
+      if let denied = probe?.deniedTables(of: version.levels[index]) {
+        _ = counters.add(.bloomPrefixUseful, UInt64(denied))
+        continue
+      }
       merging.add(age: age(level: index)) {
         LevelSource(version.levels[index], head: $0, isStreaming: false)
       }

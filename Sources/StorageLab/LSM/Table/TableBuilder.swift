@@ -6,7 +6,9 @@ final class TableBuilder {
     var restartInterval = 16
     /// 0 for no filter.
     var bitsPerKey = 10
-    var isCompressed = true
+    var compression = BlockCompression.lz4
+    /// Whose prefixes the filter holds beside the keys.
+    var prefixExtractor: PrefixExtractor?
     /// Asked before each write.
     var limiter: RateLimiter.Share?
   }
@@ -57,7 +59,7 @@ final class TableBuilder {
     }
     block.add(key, tag, value)
     if isNewKey {
-      if options.bitsPerKey > 0 { hashes.append(BloomFilter.hash(key)) }
+      if options.bitsPerKey > 0 { addToFilter(key) }
       if properties.entries == 0 { smallest = key.array }
       lastKey.assign(key)
     }
@@ -67,6 +69,19 @@ final class TableBuilder {
     if EntryTag.isDelete(tag) { properties.tombstones += 1 }
     note(EntryTag.sequence(tag))
     if block.byteCount >= options.blockBytes { try finishBlock() }
+  }
+
+  /// REQUIRES: `lastKey` is the key before, of which there is one unless this is the first.
+  private func addToFilter(_ key: ByteSlice) {
+    hashes.append(BloomFilter.hash(key))
+    guard let extractor = options.prefixExtractor, let prefix = extractor.prefix(of: key) else {
+      return
+    }
+    // Keys of one prefix follow each other.
+    if properties.entries > 0, let last = extractor.prefix(of: lastKey.slice), last == prefix {
+      return
+    }
+    hashes.append(BloomFilter.hash(prefix))
   }
 
   private func note(_ sequence: UInt64) {
@@ -99,7 +114,7 @@ final class TableBuilder {
       throw StorageError(.invalidArgument, "an entry is too large for a block")
     }
     _ = TableFormat.appendBlock(
-      payload, compress: options.isCompressed, fileNumber: number, offset: blockOffset,
+      payload, compress: options.compression == .lz4, fileNumber: number, offset: blockOffset,
       to: &output)
     block.reset()
     hasPendingBlock = true
@@ -124,6 +139,8 @@ final class TableBuilder {
     properties.dataBytes = dataEnd
     properties.bitsPerKey = UInt32(options.bitsPerKey)
     properties.restartInterval = UInt32(options.restartInterval)
+    properties.filterKeys = UInt64(hashes.count)
+    properties.prefixExtractor = options.bitsPerKey > 0 ? options.prefixExtractor : nil
     properties.range = range
 
     var payload = OutputBuffer(capacity: hashes.count * options.bitsPerKey / 8 + 4096)

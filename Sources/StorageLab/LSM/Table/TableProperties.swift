@@ -11,6 +11,10 @@ struct TableProperties: Sendable, Equatable {
   var largestSequence: UInt64 = 0
   var bitsPerKey: UInt32 = 0
   var restartInterval: UInt32 = 0
+  /// Keys and prefixes in the filter.
+  var filterKeys: UInt64 = 0
+  /// Whose prefixes are in the filter; nil when only keys are.
+  var prefixExtractor: PrefixExtractor?
   var range = TableRange(smallest: [], largest: [], isLargestExcluded: false)
 
   var encoded: [UInt8] {
@@ -21,6 +25,8 @@ struct TableProperties: Sendable, Equatable {
     ] { writer.varint(number) }
     writer.varint(UInt64(bitsPerKey))
     writer.varint(UInt64(restartInterval))
+    writer.varint(filterKeys)
+    PrefixExtractor.encode(prefixExtractor, into: &writer)
     range.encode(into: &writer)
     return writer.bytes
   }
@@ -40,6 +46,14 @@ struct TableProperties: Sendable, Equatable {
     properties.largestSequence = reader.varint()
     properties.bitsPerKey = UInt32(truncatingIfNeeded: reader.varint())
     properties.restartInterval = UInt32(truncatingIfNeeded: reader.varint())
+    if version >= 2 {
+      properties.filterKeys = reader.varint()
+      guard let extractor = PrefixExtractor.decode(&reader) else { return nil }
+      properties.prefixExtractor = extractor
+    } else {
+      // It counted versions, not keys: nearly the same.
+      properties.filterKeys = properties.entries
+    }
     properties.range = TableRange.decode(&reader)
     return reader.isIntact && reader.isAtEnd ? properties : nil
   }

@@ -33,7 +33,8 @@ final class TableReader: @unchecked Sendable {
   /// Opens a table of `fileBytes` bytes.
   /// Errors: `corruption`, `unsupportedVersion`, `notFound`, `io`.
   init(
-    _ handle: TableHandle, number: UInt64, fileBytes: UInt64, cache: BlockCache
+    _ handle: TableHandle, number: UInt64, fileBytes: UInt64, cache: BlockCache,
+    indexSearch: IndexSearch = .binary
   ) throws(StorageError) {
     self.number = number
     self.handle = handle
@@ -41,7 +42,8 @@ final class TableReader: @unchecked Sendable {
     path = handle.path
     let parts: Meta
     do throws(StorageError) {
-      parts = try TableReader.readMeta(handle.open(), number: number, fileBytes: fileBytes)
+      parts = try TableReader.readMeta(
+        handle.open(), number: number, fileBytes: fileBytes, indexSearch)
     } catch {
       handle.close()
       throw error
@@ -74,7 +76,7 @@ final class TableReader: @unchecked Sendable {
 
   /// Reads everything behind the data blocks, in two reads.
   private static func readMeta(
-    _ file: any File, number: UInt64, fileBytes: UInt64
+    _ file: any File, number: UInt64, fileBytes: UInt64, _ indexSearch: IndexSearch
   ) throws(StorageError) -> Meta {
     let path = file.path
     let actual = UInt64(try file.size())
@@ -133,7 +135,7 @@ final class TableReader: @unchecked Sendable {
     }
     guard
       let index = SeparatorIndex(
-        ByteSlice(base: memory + filterRoom, count: indexPayload.count)),
+        ByteSlice(base: memory + filterRoom, count: indexPayload.count), indexSearch),
       isContiguous(index, dataEnd: footer.filter.offset)
     else {
       memory.deallocate()
@@ -247,6 +249,18 @@ final class TableReader: @unchecked Sendable {
       return .absent
     }
     return try findInBlocks(key, tag, body)
+  }
+
+  /// Whether a key of the prefix may be in the table: always, unless it was built with the same
+  /// extractor.
+  func mayHold(prefix: PrefixProbe) -> Bool {
+    guard let filter, properties.prefixExtractor == prefix.extractor else { return true }
+    return filter.mayContain(prefix.hash)
+  }
+
+  /// The filter's rate by design; nil without a filter.
+  var expectedFalsePositives: Double? {
+    filter?.expectedFalsePositives(keys: properties.filterKeys)
   }
 
   private func findInBlocks(
