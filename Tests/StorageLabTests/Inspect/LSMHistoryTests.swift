@@ -107,7 +107,7 @@ import Testing
       let opened = page.matches(of: try Regex("<\(tag)[ >]")).count
       let closed =
         page.matches(of: try Regex("</\(tag)>")).count
-        + page.matches(of: try Regex("<\(tag)[^>]*/>")).count
+        + page.matches(of: try Regex("<\(tag)( [^>]*)?/>")).count
       #expect(opened == closed, "\(tag)")
     }
   }
