@@ -16,7 +16,7 @@ import Synchronization
 /// Complexity: search and insert O(log n), ascending insert O(1) amortised.
 struct SkipList {
   typealias Node = UnsafeMutableRawPointer
-  static let maximumHeight = 12
+  static let maximumHeight = 20
   static let nodeHeader = 16
   /// What an entry takes at most beyond its key and value.
   static let maximumOverhead = nodeHeader + 8 * maximumHeight + 8
