@@ -170,6 +170,7 @@ final class BTreeOpening {
     logOptions.maintenance = options.maintenance
     logOptions.clock = options.clock
     logOptions.counters = counters
+    logOptions.events = options.events
     logOptions.segmentBytes = max(1 << 16, min(64 << 20, tuning.checkpointLogBytes / 2))
     var lsn = start
     let log = try WriteAheadLog.open(logOptions, from: start) {

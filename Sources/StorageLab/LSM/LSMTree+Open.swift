@@ -111,6 +111,7 @@ extension LSMTree {
     logOptions.maintenance = options.maintenance
     logOptions.clock = options.clock
     logOptions.counters = fileSystem.counters
+    logOptions.events = options.events
     let opened = try WriteAheadLog.open(logOptions, from: start) {
       (end, payload) throws(StorageError) in
       try replay(payload, end)

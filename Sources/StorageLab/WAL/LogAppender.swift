@@ -12,6 +12,7 @@ final class LogAppender {
 
   let segment: LogSegment
   private let counts: IOCounters.Cell?
+  private let watch: StallWatch
   /// Where the next record goes, and where the file ends.
   private var offset = LogFormat.segmentHeaderBytes
   private let limit: Int
@@ -48,9 +49,10 @@ final class LogAppender {
   /// `isContinuing`: other segments were filled before this one.
   init(
     _ segment: LogSegment, isMapped: Bool, isContinuing: Bool, ahead: WindowAhead?,
-    counters: IOCounters?
+    counters: IOCounters?, watch: StallWatch
   ) {
     self.segment = segment
+    self.watch = watch
     self.isContinuing = isContinuing
     self.ahead = ahead
     counts = counters?.cells[FileClass.log.rawValue]
@@ -97,11 +99,13 @@ final class LogAppender {
       }
       return try append(write, recordBytes: recordBytes, lag: lag)
     }
-    // Before anything is written behind the window's edge: it must not be blanked after that.
-    if let prepared = ahead?.take() { next = prepared }
-    if canMap, try mapWindow(covering: recordBytes) {
-      return try append(write, recordBytes: recordBytes, lag: lag)
+    let isMapped = try watch.watch("the log maps a window") { () throws(StorageError) in
+      // Before anything is written behind the window's edge: it must not be blanked after that.
+      if let prepared = ahead?.take() { next = prepared }
+      guard canMap else { return false }
+      return try mapWindow(covering: recordBytes)
     }
+    if isMapped { return try append(write, recordBytes: recordBytes, lag: lag) }
     let target = try reserve(recordBytes)
     store(write, lag: lag, at: target, offset: offset)
     let used = LogFormat.recordHeaderBytes + write.encodedLength

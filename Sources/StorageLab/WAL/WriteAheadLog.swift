@@ -22,6 +22,8 @@ public final class WriteAheadLog: @unchecked Sendable {
     public var clock: any LabClock = MonotonicClock()
     /// Told of bytes that reach the file through the mapping, which no call shows.
     public var counters: IOCounters?
+    /// Told when an append had to wait for the next window or segment.
+    public var events: (any EventSink)?
 
     public init(directory: String, fileSystem: any FileSystem, durability: Durability) {
       self.directory = directory
@@ -333,8 +335,11 @@ public final class WriteAheadLog: @unchecked Sendable {
     let header = LogFormat.SegmentHeader(
       number: nextNumber, base: position,
       durable: min(durable.load(ordering: .relaxed), settled))
-    let segment = try makeSegment(
-      header, bytes: max(options.segmentBytes, LogFormat.segmentHeaderBytes + recordBytes))
+    let watch = StallWatch(options.events, options.clock)
+    let segment = try watch.watch("the log begins a segment") { () throws(StorageError) in
+      try makeSegment(
+        header, bytes: max(options.segmentBytes, LogFormat.segmentHeaderBytes + recordBytes))
+    }
     nextNumber += 1
     lock.withLock {
       segments.last?.end = position
@@ -345,7 +350,7 @@ public final class WriteAheadLog: @unchecked Sendable {
     if isMapped && ahead == nil && options.maintenance == .background { ahead = try? WindowAhead() }
     let next = LogAppender(
       segment, isMapped: isMapped, isContinuing: appender != nil, ahead: ahead,
-      counters: options.counters)
+      counters: options.counters, watch: watch)
     appender = next
     return next
   }

@@ -139,7 +139,8 @@ import Testing
       file: file, header: .init(number: 1, base: 0, durable: 0), fileBytes: Int64(bytes),
       isRecycled: false)
     let appender = LogAppender(
-      segment, isMapped: true, isContinuing: isContinuing, ahead: ahead, counters: nil)
+      segment, isMapped: true, isContinuing: isContinuing, ahead: ahead, counters: nil,
+      watch: StallWatch(nil, MonotonicClock()))
     let payload = [UInt8](repeating: 7, count: 100_000)
     func append(upTo end: Int) throws {
       while appender.end < LSN(end) {
