@@ -99,13 +99,14 @@ final class LogAppender {
       }
       return try append(write, recordBytes: recordBytes, lag: lag)
     }
-    let isMapped = try watch.watch("the log maps a window") { () throws(StorageError) in
-      // Before anything is written behind the window's edge: it must not be blanked after that.
-      if let prepared = ahead?.take() { next = prepared }
-      guard canMap else { return false }
-      return try mapWindow(covering: recordBytes)
+    if canMap {
+      let isMapped = try watch.watch("the log maps a window") { () throws(StorageError) in
+        // Before anything is written behind the window's edge: it must not be blanked after that.
+        if let prepared = ahead?.take() { next = prepared }
+        return try mapWindow(covering: recordBytes)
+      }
+      if isMapped { return try append(write, recordBytes: recordBytes, lag: lag) }
     }
-    if isMapped { return try append(write, recordBytes: recordBytes, lag: lag) }
     let target = try reserve(recordBytes)
     store(write, lag: lag, at: target, offset: offset)
     let used = LogFormat.recordHeaderBytes + write.encodedLength

@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import StorageLab
@@ -188,5 +189,31 @@ import Testing
     let error = #expect(throws: StorageError.self) { try append(reader.log, [1]) }
     #expect(error?.code == .readOnly)
     #expect(try POSIXFileSystem().list(directory.path) == before)
+  }
+
+  /// A clock on which everything takes long.
+  private final class SlowClock: LabClock {
+    private let time = Atomic<UInt64>(0)
+    var nanoseconds: UInt64 { time.wrappingAdd(2_000_000, ordering: .relaxed).newValue }
+  }
+
+  @Test(arguments: [Durability.process, .commit])
+  func waitsOfTheAppenderAreEvents(_ durability: Durability) throws {
+    let events = EventLog()
+    var options = WriteAheadLog.Options(
+      directory: "log", fileSystem: MemoryFileSystem(), durability: durability)
+    try options.fileSystem.createDirectory("log")
+    options.clock = SlowClock()
+    options.events = events
+    options.maintenance = .inline
+    let log = try WriteAheadLog.open(options) { _, _ in }
+    _ = try [1, 2, 3].withSlice { (slice) throws(StorageError) in
+      try log.append(.batch(slice))
+    }
+    log.close()
+    let isMapped = durability == .process
+    #expect(
+      events.events.map(\.kind) == [.stall(cause: "the log begins a segment")]
+        + (isMapped ? [.stall(cause: "the log maps a window")] : []))
   }
 }
