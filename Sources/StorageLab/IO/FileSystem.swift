@@ -34,7 +34,7 @@ public protocol FileSystem: AnyObject, Sendable {
   func rename(_ from: String, to: String) throws(StorageError)
 
   /// Makes a second name for a file. Errors: `notFound`, `io` when the name is taken,
-  /// `unsupported` for a directory and where the medium cannot.
+  /// `unsupported` for a directory, where the medium cannot, and from one medium to another.
   func link(_ from: String, to: String) throws(StorageError)
 
   /// Makes the directory's entries durable.

@@ -87,7 +87,7 @@ public final class POSIXFileSystem: FileSystem {
   public func link(_ from: String, to: String) throws(StorageError) {
     if Glibc.link(from, to) == 0 { return }
     let number = errno
-    if number == EPERM || number == ENOTSUP {
+    if number == EPERM || number == ENOTSUP || number == EXDEV || number == EMLINK {
       throw StorageError(
         .unsupported, "the medium cannot link this", path: from, errno: number)
     }

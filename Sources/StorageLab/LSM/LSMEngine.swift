@@ -12,7 +12,7 @@ import Synchronization
 public final class LSMEngine: StorageEngine {
   public static let engineName = "lsm"
 
-  private let tree: LSMTree
+  let tree: LSMTree
 
   public var options: EngineOptions { tree.options }
   public var tuning: LSMTuning { tree.tuning }
@@ -126,7 +126,10 @@ public final class LSMEngine: StorageEngine {
   public func verify() throws(StorageError) -> VerificationReport { try tree.verify() }
   public func close() throws(StorageError) { try tree.close() }
 
+  /// A checkpoint that shares the tables; of a database that is open read-only a copy of its
+  /// entries.
   public func backup(to path: String) throws(StorageError) {
+    if !options.isReadOnly { return try checkpoint(to: path) }
     let snapshot = try snapshot()
     defer { snapshot.close() }
     try EngineBackup.write(to: path, options.fileSystem) { (place) throws(StorageError) in

@@ -6,7 +6,10 @@ struct LSMStatistics: Sendable {
   var moves: UInt64 = 0
   var compactionBytesRead: UInt64 = 0
   var entriesDropped: UInt64 = 0
+  var entriesFiltered: UInt64 = 0
   var operandsFolded: UInt64 = 0
+  var ingestions: UInt64 = 0
+  var ingestedBytes: UInt64 = 0
   var tablesSkipped: UInt64 = 0
   var stalls: UInt64 = 0
   var slowdowns: UInt64 = 0

@@ -1,13 +1,21 @@
 /// Compactions: choosing, running, installing, and the threads that do so.
 extension LSMTree {
   /// The next job that may run now. REQUIRES: the lock is held.
-  private func claimJob() -> (job: CompactionJob, version: LSMVersion, snapshots: [UInt64])? {
+  private func claimJob() -> (
+    job: CompactionJob, version: LSMVersion, snapshots: [UInt64], moment: UInt64
+  )? {
     if state.isCompactionHeld || state.isStopping { return nil }
     let snapshots = snapshotSequences
     let queue = CompactionQueue(running: state.runningJobs, threads: tuning.compactionThreads)
     guard let job = queue.next(picker, shape, oldestSnapshot: snapshots.first) else { return nil }
     state.runningJobs.append(job)
-    return (job, state.version, snapshots)
+    return (job, state.version, snapshots, filterMoment)
+  }
+
+  /// The time by which a compaction's filter judges: none later than that of any snapshot which the
+  /// compaction does not know. REQUIRES: the lock is held.
+  var filterMoment: UInt64 {
+    tuning.compactionFilter == nil ? 0 : options.clock.unixMilliseconds
   }
 
   /// What the picker decides on. REQUIRES: the lock is held.
@@ -34,17 +42,21 @@ extension LSMTree {
       store.removeObsolete()
       return false
     }
-    try run(claimed.job, claimed.version, claimed.snapshots)
+    try run(claimed.job, claimed.version, claimed.snapshots, claimed.moment)
     return true
   }
 
   /// Runs a claimed job to its end.
   func run(
-    _ job: CompactionJob, _ version: LSMVersion, _ snapshots: [UInt64]
+    _ job: CompactionJob, _ version: LSMVersion, _ snapshots: [UInt64], _ moment: UInt64
   ) throws(StorageError) {
     let start = options.clock.nanoseconds
     do throws(StorageError) {
-      if job.isTrivialMove { try move(job) } else { try merge(job, version, snapshots, start) }
+      if job.isTrivialMove {
+        try move(job)
+      } else {
+        try merge(job, version, snapshots, moment, start)
+      }
       endJob(job, failure: nil)
     } catch {
       let isCancelled = lock.withLock { state.isStopping }
@@ -92,13 +104,15 @@ extension LSMTree {
   }
 
   private func merge(
-    _ job: CompactionJob, _ version: LSMVersion, _ snapshots: [UInt64], _ start: UInt64
+    _ job: CompactionJob, _ version: LSMVersion, _ snapshots: [UInt64], _ moment: UInt64,
+    _ start: UInt64
   ) throws(StorageError) {
     var begun: [UInt64] = []
     let output: CompactionRun.Output
     do throws(StorageError) {
       let run = CompactionRun(
         job: job, version: version, snapshots: snapshots, fold: fold,
+        filter: tuning.compactionFilter, moment: moment,
         makeBuilder: { [self] () throws(StorageError) -> TableBuilder in
           let builder = try makeBuilder(.compaction, level: job.outputLevel)
           begun.append(builder.number)
@@ -127,6 +141,7 @@ extension LSMTree {
       noteMerged(job, &state)
       state.statistics.compactionBytesRead += output.bytesRead
       state.statistics.entriesDropped += output.entriesDropped
+      state.statistics.entriesFiltered += output.entriesFiltered
       state.statistics.operandsFolded += output.operandsFolded
       state.statistics.tablesSkipped += UInt64(output.tablesSkipped)
       state.statistics.bytesWritten[job.outputLevel] += output.bytesWritten
@@ -200,7 +215,7 @@ extension LSMTree {
       lock.unlock()
       guard let claimed else { return }
       if failures > 0 { waitBeforeRetry(failures) }
-      try? run(claimed.job, claimed.version, claimed.snapshots)
+      try? run(claimed.job, claimed.version, claimed.snapshots, claimed.moment)
     }
   }
 

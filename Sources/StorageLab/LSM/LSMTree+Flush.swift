@@ -303,9 +303,9 @@ extension LSMTree {
     return isBaseKept
   }
 
-  /// A builder for a new table of a level, whose writes have this urgency.
+  /// A builder for a new table of a level, whose writes have this urgency; nil writes without limit.
   func makeBuilder(
-    _ urgency: WriteTurns.Urgency, level: Int
+    _ urgency: WriteTurns.Urgency?, level: Int
   ) throws(StorageError) -> TableBuilder {
     let number = lock.withLock {
       defer { state.nextFileNumber += 1 }
@@ -313,7 +313,7 @@ extension LSMTree {
     }
     let file = try fileSystem.open(store.path(number), .truncate)
     var builderOptions = tuning.builderOptions(level: level)
-    builderOptions.limiter = limiter.map { RateLimiter.Share($0, urgency) }
+    if let limiter, let urgency { builderOptions.limiter = .init(limiter, urgency) }
     return TableBuilder(file, number: number, options: builderOptions)
   }
 
@@ -335,7 +335,7 @@ extension LSMTree {
     guard let manifest else { throw StorageError(.readOnly, "the database is open read-only") }
     var edit = edit
     edit.unixMilliseconds = options.clock.unixMilliseconds
-    if edit.cause != .flush { edit.replay = manifest.state.replay }
+    if edit.cause != .flush && edit.cause != .ingestion { edit.replay = manifest.state.replay }
     let current = lock.withLock {
       edit.nextFileNumber = state.nextFileNumber
       return state.version

@@ -27,7 +27,7 @@ extension LSMTree {
     try waitForFlushes()
   }
 
-  private func waitForFlushes() throws(StorageError) {
+  func waitForFlushes() throws(StorageError) {
     if options.maintenance == .inline {
       return try queue.withExclusive { () throws(StorageError) in
         while lock.withLock({ state.memtables.count > 1 }) { try flushOldest() }
@@ -54,7 +54,7 @@ extension LSMTree {
     try checkpoint()
     let claimed = try lock.withLock {
       () throws(StorageError) -> (
-        job: CompactionJob?, version: LSMVersion, snapshots: [UInt64]
+        job: CompactionJob?, version: LSMVersion, snapshots: [UInt64], moment: UInt64
       ) in
       while state.isCompactionHeld && !state.isStopping { lock.wait() }
       state.isCompactionHeld = true
@@ -62,7 +62,7 @@ extension LSMTree {
       if state.isStopping { throw .closed("the database") }
       let job = fullMerge(state.version.shape)
       if let job { state.runningJobs.append(job) }
-      return (job, state.version, snapshotSequences)
+      return (job, state.version, snapshotSequences, filterMoment)
     }
     defer {
       lock.withLock {
@@ -70,7 +70,7 @@ extension LSMTree {
         lock.wakeAll()
       }
     }
-    if let job = claimed.job { try run(job, claimed.version, claimed.snapshots) }
+    if let job = claimed.job { try run(job, claimed.version, claimed.snapshots, claimed.moment) }
   }
 
   /// Nil when the tree is already one run with nothing to drop.
@@ -81,7 +81,7 @@ extension LSMTree {
     }
     if inputs.isEmpty { return nil }
     let isDone =
-      inputs.count == 1 && inputs[0].level == last
+      inputs.count == 1 && inputs[0].level == last && tuning.compactionFilter == nil
       && inputs[0].tables.allSatisfy { $0.largestSequence == 0 && $0.rangeTombstones == 0 }
     if isDone { return nil }
     return CompactionJob(
@@ -217,6 +217,9 @@ extension LSMTree {
       .init("compactions.moves", Double(own.moves)),
       .init("compactions.bytesRead", Double(own.compactionBytesRead)),
       .init("compactions.entriesDropped", Double(own.entriesDropped)),
+      .init("compactions.filtered", Double(own.entriesFiltered)),
+      .init("ingestions", Double(own.ingestions)),
+      .init("ingestions.bytes", Double(own.ingestedBytes)),
       .init("merges.folded", Double(own.operandsFolded)),
       .init("compactions.tablesSkipped", Double(own.tablesSkipped)),
       .init("bloom.useful", Double(counters[.bloomUseful])),

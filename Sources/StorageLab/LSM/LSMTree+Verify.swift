@@ -77,11 +77,11 @@ struct TableVerifier {
     // A reader of its own: the one in use may hold a filter and an index read long ago.
     let reader = try TableReader(
       TableHandle(try store.fileSystem.open(path, .read)), number: metadata.number,
-      fileBytes: metadata.fileBytes, cache: store.cache)
+      fileBytes: metadata.fileBytes, globalSequence: metadata.globalSequence, cache: store.cache)
     guard
       TableMetadata(
-        number: metadata.number, fileBytes: metadata.fileBytes, properties: reader.properties)
-        == metadata
+        number: metadata.number, fileBytes: metadata.fileBytes, properties: reader.properties,
+        globalSequence: metadata.globalSequence) == metadata
     else {
       throw .corruption(
         "the table's properties are not what the manifest says", path: path, offset: 0)

@@ -39,6 +39,8 @@ public struct LSMTuning: Sendable {
   /// Bytes a second that flushes and compactions together may write; nil is unlimited. Background
   /// maintenance only: what runs on the writing thread would make that wait.
   public var writeBytesPerSecond: Int?
+  /// What compactions leave out; nil leaves out nothing that a reader could see.
+  public var compactionFilter: (any CompactionFilter)?
   /// Bytes of a log segment.
   public var logSegmentBytes = 64 << 20
 

@@ -67,7 +67,8 @@ import Testing
     try fill(original)
     let expected = try contents(original)
     let used = fileSystem.usedBytes
-    fileSystem.capacity = used + 40_000
+    // The LSM tree's backup takes hardly any room: it fails in the middle with less.
+    fileSystem.capacity = used + (engine.entry.name == LSMEngine.engineName ? 9_000 : 40_000)
     #expect(throwing { try original.backup(to: "/copy") } == .noSpace)
     fileSystem.capacity = nil
     #expect(try !fileSystem.exists("/copy"))

@@ -6,6 +6,8 @@ struct CompactionRun {
     var bytesRead: UInt64 = 0
     var bytesWritten: UInt64 = 0
     var entriesDropped: UInt64 = 0
+    /// Entries that the filter left out.
+    var entriesFiltered: UInt64 = 0
     /// Operands of merges that became part of a value or of another operand.
     var operandsFolded: UInt64 = 0
     /// Tables that a range tombstone covered whole, and that were therefore not read.
@@ -18,6 +20,9 @@ struct CompactionRun {
   let snapshots: [UInt64]
   /// Folds the operands of merges.
   let fold: OperandFold
+  let filter: (any CompactionFilter)?
+  /// The filter's time.
+  let moment: UInt64
   let makeBuilder: () throws(StorageError) -> TableBuilder
   /// Asked now and then; true abandons the run.
   let isCancelled: () -> Bool
@@ -169,6 +174,12 @@ struct CompactionRun {
           try merging.next()
           continue
         }
+        if stripe == snapshots.count, EntryTag.isPut(tag), let filter,
+          !filter.keeps(key, top.pointee.value, level: job.outputLevel, at: moment)
+        {
+          output.entriesFiltered += 1
+          tag = EntryTag.make(sequence, .delete)
+        }
         // Below this there is no older version for a tombstone to hide, nor for a sequence
         // to tell from.
         if isBottom && stripe == 0 {
@@ -182,7 +193,7 @@ struct CompactionRun {
       if isDropped {
         output.entriesDropped += 1
       } else {
-        try writer.add(key, tag, top.pointee.value)
+        try writer.add(key, tag, EntryTag.isDelete(tag) ? .empty : top.pointee.value)
       }
       try merging.next()
     }

@@ -144,6 +144,18 @@ final class ManifestFile: @unchecked Sendable {
     }
   }
 
+  /// Writes the first manifest of a directory, durably: a tree that has tables already.
+  static func create(
+    _ state: ManifestState, directory: String, fileSystem: any FileSystem, clock: any LabClock
+  ) throws(StorageError) {
+    let outcome = ManifestReader.Outcome(
+      state: state, version: 0, number: 0, end: 0, turn: 0, isTorn: false, edits: 0)
+    // Of an older version than any, so it is replaced by one of the present.
+    let manifest = try ManifestFile(
+      directory: directory, fileSystem: fileSystem, clock: clock, outcome)
+    manifest.close()
+  }
+
   deinit { file?.close() }
 
   func close() {

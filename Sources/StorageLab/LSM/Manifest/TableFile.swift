@@ -84,7 +84,8 @@ final class TableFile: @unchecked Sendable {
     }
     let reader = try TableReader(
       TableHandle(store.path(metadata.number), store.handles), number: metadata.number,
-      fileBytes: metadata.fileBytes, cache: store.cache, indexSearch: store.indexSearch)
+      fileBytes: metadata.fileBytes, globalSequence: metadata.globalSequence, cache: store.cache,
+      indexSearch: store.indexSearch)
     store.residentBytes.wrappingAdd(reader.residentBytes, ordering: .relaxed)
     let unmanaged = Unmanaged.passRetained(reader)
     opened.store(UInt(bitPattern: unmanaged.toOpaque()), ordering: .releasing)

@@ -13,6 +13,8 @@ struct SourceHead {
   var block = DataBlock.none
   var offset = 0
   var nextOffset = 0
+  /// What is added to the tags of the block (`TableReader.tagBase`).
+  var tagBase: UInt64 = 0
   /// Where a block's keys are put together: beside the heads, or, once a key was longer, in memory
   /// of its own.
   private var keyBuffer: UnsafeMutableRawPointer
@@ -88,7 +90,7 @@ struct SourceHead {
     head.pointee.isValid = true
     head.pointee.key = slice
     head.pointee.word = slice.wideHead
-    head.pointee.tag = entry.tag
+    head.pointee.tag = entry.tag &+ head.pointee.tagBase
     head.pointee.value = block.value(entry)
   }
 

@@ -16,6 +16,8 @@ final class TableReader: @unchecked Sendable {
   let number: UInt64
   let path: String
   let properties: TableProperties
+  /// What makes a tag in the file the entry's tag: the table's global sequence.
+  let tagBase: UInt64
   let tombstones: RangeTombstones
   let index: SeparatorIndex
   let filter: BloomFilter?
@@ -33,10 +35,11 @@ final class TableReader: @unchecked Sendable {
   /// Opens a table of `fileBytes` bytes.
   /// Errors: `corruption`, `unsupportedVersion`, `notFound`, `io`.
   init(
-    _ handle: TableHandle, number: UInt64, fileBytes: UInt64, cache: BlockCache,
-    indexSearch: IndexSearch = .binary
+    _ handle: TableHandle, number: UInt64, fileBytes: UInt64, globalSequence: UInt64 = 0,
+    cache: BlockCache, indexSearch: IndexSearch = .binary
   ) throws(StorageError) {
     self.number = number
+    tagBase = globalSequence << 2
     self.handle = handle
     self.cache = cache
     path = handle.path
@@ -266,6 +269,8 @@ final class TableReader: @unchecked Sendable {
   private func findInBlocks(
     _ key: ByteSlice, _ tag: UInt64, _ body: (ByteSlice) -> Void
   ) throws(StorageError) -> Lookup {
+    if tag < tagBase { return .absent }
+    let tag = tag &- tagBase
     var block = index.firstAtOrAfter(key)
     while block < index.count {
       let pinned = try pinBlock(block)

@@ -63,6 +63,7 @@ final class TableSource: EntrySource {
     }
     blockIndex = index
     head.pointee.block = DataBlock(payload)
+    head.pointee.tagBase = reader.tagBase
   }
 
   /// The stored bytes of block `index`, read together with those of the next, unless that is
@@ -133,7 +134,8 @@ final class TableSource: EntrySource {
     try load(index)
     let block = head.pointee.block
     let word = key.wideHead
-    decode(block.restart(block.restartBefore(key, tag)))
+    let base = head.pointee.tagBase
+    decode(block.restart(block.restartBefore(key, tag > base ? tag &- base : 0)))
     while isBefore(key, word, tag) {
       if head.pointee.nextOffset >= block.entriesEnd {
         // The whole block sorts before: nothing lies between it and the next one's start but
