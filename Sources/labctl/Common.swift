@@ -17,12 +17,15 @@ struct OpenOptions: ParsableArguments {
   @Option(help: "Cache budget, such as 64MiB.")
   var cache = ByteSize(64 << 20)
 
+  @OptionGroup var merges: MergeOptions
+
   func engineOptions(_ path: String, readOnly: Bool = false) -> EngineOptions {
     var options = EngineOptions(path: path)
     options.durability = durability
     options.cacheBytes = cache.bytes
     options.isReadOnly = readOnly
     options.createIfMissing = false
+    options.mergeOperator = merges.mergeOperator?.mergeOperator
     return options
   }
 }

@@ -6,7 +6,10 @@ struct DatabaseBackupCommand: ParsableCommand {
     commandName: "backup",
     abstract: "Copy a database as of one moment into a new directory.",
     discussion: """
-      The copy is dense, durable when the command ends, and either whole or not there. A program \
+      The copy is durable when the command ends, and either whole or not there. An LSM tree's is made \
+      of further names (hard links) of its tables, which never change: it takes no time and no space \
+      until either database rewrites them, and no place on another disk; where there are no links \
+      the tables are copied. The other engines' copies are dense. A program \
       that has the database open makes the same copy with StorageEngine.backup(to:) while it \
       reads and writes.
 

@@ -15,6 +15,10 @@ struct DatabaseLoadCommand: ParsableCommand {
         labctl db load /tmp/books books.tsv
         labctl db scan /tmp/books | labctl db load /tmp/copy
         labctl db load /tmp/books books.csv --durability commit
+        labctl db scan /tmp/books | labctl db load /tmp/lsm --ingest
+
+      --ingest makes tables of an LSM tree of the entries, past the log and the memtables: the keys \
+      must ascend, and all of the input is there at once or, after any error, nothing of it.
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case tsv, csv }
@@ -24,6 +28,8 @@ struct DatabaseLoadCommand: ParsableCommand {
   var file: String?
   @Option(help: "How to read the input.")
   var format: Format?
+  @Flag(help: "Add sorted input to an LSM tree as tables, all or nothing.")
+  var ingest = false
   @OptionGroup var text: ByteTextOptions
   @OptionGroup var output: OutputOptions
 
@@ -44,6 +50,14 @@ struct DatabaseLoadCommand: ParsableCommand {
     var entries = 0
     var bytes = 0
     try database.withEngine { engine in
+      if ingest {
+        defer { progress.finish() }
+        return try add(to: engine, source) { pairs, size in
+          entries += pairs
+          bytes += size
+          if entries % 10_000 == 0 { progress.update(source.fraction, "\(entries) entries") }
+        }
+      }
       var batch = WriteBatch(reservingBytes: 1 << 20)
       func flush() throws {
         if batch.isEmpty { return }
@@ -65,7 +79,7 @@ struct DatabaseLoadCommand: ParsableCommand {
       }
       try flush()
     }
-    progress.finish()
+    if !ingest { progress.finish() }
     let seconds = Double(clock.nanoseconds - start) / 1e9
     let result = Result(entries: entries, bytes: bytes, seconds: seconds)
     if output.json { return try JSON.print(result) }
@@ -73,6 +87,32 @@ struct DatabaseLoadCommand: ParsableCommand {
     Terminal.output(
       "\(entries) entries, \(ByteSize.text(bytes)) in \(String(format: "%.2f", seconds)) s "
         + "(\(rate) a second)\n")
+  }
+}
+
+extension DatabaseLoadCommand {
+  private func add(
+    to engine: any StorageEngine, _ source: EntrySource, _ note: (Int, Int) -> Void
+  ) throws {
+    guard let tree = engine as? LSMEngine else {
+      throw StorageError(
+        .unsupported, "engine \(type(of: engine).engineName) ingests no tables",
+        remedy: "Load without --ingest")
+    }
+    // What reading the input throws is of any type.
+    var failure: (any Error)?
+    do throws(StorageError) {
+      try tree.ingest(pairs: { () throws(StorageError) in
+        do {
+          guard let (key, value) = try source.next() else { return nil }
+          note(1, key.count + value.count)
+          return (key, value)
+        } catch {
+          failure = error
+          throw StorageError(.invalidArgument, "the input cannot be read")
+        }
+      })
+    } catch { throw failure ?? error }
   }
 }
 

@@ -16,6 +16,7 @@ struct VerifyCommand: ParsableCommand {
   @Argument(help: "The database's directory.")
   var path: String
 
+  @OptionGroup var merges: MergeOptions
   @OptionGroup var output: OutputOptions
 
   private struct Result: Encodable {
@@ -36,6 +37,7 @@ struct VerifyCommand: ParsableCommand {
     options.isReadOnly = true
     options.createIfMissing = false
     options.maintenance = .inline
+    options.mergeOperator = merges.mergeOperator?.mergeOperator
     let engine = try EngineRegistry.standard.openExisting(options)
     let report = try engine.verify()
     try engine.close()

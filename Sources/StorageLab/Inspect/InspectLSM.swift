@@ -87,6 +87,7 @@ public enum InspectLSM {
       + "\(table.entries) entries, [\(printable(table.range.smallest, limit: 24)) … "
       + "\(printable(table.range.largest, limit: 24))\(end), sequences "
       + "\(table.smallestSequence) … \(table.largestSequence)"
+    if table.globalSequence > 0 { text += ", ingested" }
     if table.tombstones > 0 { text += ", \(table.tombstones) tombstones" }
     if table.rangeTombstones > 0 { text += ", \(table.rangeTombstones) range tombstones" }
     return text
@@ -172,6 +173,7 @@ public enum InspectLSM {
       offset, header,
       "\(edit.cause)\(when): next file \(edit.nextFileNumber), replay from \(edit.replay.lsn) after "
         + "sequence \(edit.replay.sequence)")
+    if let name = edit.mergeOperator { dump.heading("merge operator \(name)", depth: 3) }
     for removal in edit.removals {
       dump.heading("- level \(removal.level) \(TableMetadata.fileName(removal.number))", depth: 3)
     }

@@ -43,10 +43,18 @@ extension LSMEngine {
     _ entries: some Sequence<(key: [UInt8], value: [UInt8])>
   ) throws(StorageError) -> Ingestion {
     var iterator = entries.makeIterator()
+    return try ingest(pairs: { iterator.next() })
+  }
+
+  /// Puts the pairs that `next` hands out until it returns nil.
+  @discardableResult
+  public func ingest(
+    pairs next: () throws(StorageError) -> (key: [UInt8], value: [UInt8])?
+  ) throws(StorageError) -> Ingestion {
     var key = OutputBuffer(capacity: 64)
     var value = OutputBuffer(capacity: 256)
     return try tree.ingest { () throws(StorageError) in
-      guard let entry = iterator.next() else { return nil }
+      guard let entry = try next() else { return nil }
       entry.key.withSlice { key.assign($0) }
       entry.value.withSlice { value.assign($0) }
       return (key.slice, value.slice)

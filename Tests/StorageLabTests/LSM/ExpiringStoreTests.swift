@@ -19,7 +19,7 @@ final class ManualCalendar: LabClock {
 @Suite struct ExpiringStoreTests {
   private static func open(
     _ clock: ManualCalendar, _ fileSystem: MemoryFileSystem = MemoryFileSystem(),
-    timeToLive: UInt64? = nil, _ policy: CompactionPolicy = .leveled
+    timeToLive: UInt64? = nil, policy: CompactionPolicy = .leveled
   ) throws -> (store: ExpiringStore, tree: LSMEngine) {
     var options = LSMTest.options("/db", fileSystem)
     options.clock = clock
@@ -134,7 +134,7 @@ final class ManualCalendar: LabClock {
   @Test(arguments: CompactionPolicy.allCases)
   func olderVersionsStayHidden(_ policy: CompactionPolicy) throws {
     let clock = ManualCalendar()
-    let (store, tree) = try Self.open(clock, policy)
+    let (store, tree) = try Self.open(clock, policy: policy)
     for number in 0..<100 { try store.put(LSMTest.key(number), [1], timeToLive: nil) }
     try store.compact()
     let snapshot = try store.snapshot()
@@ -213,7 +213,7 @@ final class ManualCalendar: LabClock {
     let fileSystem = MemoryFileSystem()
     let policy = CompactionPolicy.allCases[seed % 3]
     var random = SeededRandom(seed: UInt64(seed))
-    var (store, tree) = try Self.open(clock, fileSystem, policy)
+    var (store, tree) = try Self.open(clock, fileSystem, policy: policy)
     var model: [[UInt8]: (value: [UInt8], expiry: UInt64)] = [:]
     var snapshots: [(snapshot: any Snapshot, expected: [[[UInt8]]])] = []
     func expected() -> [[[UInt8]]] {
@@ -242,7 +242,7 @@ final class ManualCalendar: LabClock {
         for pair in snapshots { pair.snapshot.close() }
         snapshots = []
         try store.close()
-        (store, tree) = try Self.open(clock, fileSystem, policy)
+        (store, tree) = try Self.open(clock, fileSystem, policy: policy)
       case 92..<94:
         #expect(try LSMTest.contents(try store.cursor()) == expected(), "step \(step)")
         #expect(try LSMTest.contentsBackward(try store.cursor()) == expected(), "step \(step)")

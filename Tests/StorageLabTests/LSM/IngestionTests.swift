@@ -284,8 +284,8 @@ import Testing
         try oracle.deleteRange(from: key, to: upper)
       case 68..<76:
         let start = random.below(300)
-        let stride = stride(from: start, to: start + random.below(300), by: 1 + random.below(5))
-        let entries = Self.run(stride, UInt8(truncatingIfNeeded: step), random.below(80))
+        let numbers = stride(from: start, to: start + random.below(300), by: 1 + random.below(5))
+        let entries = Self.run(numbers, UInt8(truncatingIfNeeded: step), random.below(80))
         try engine.ingest(entries)
         for entry in entries { try oracle.put(entry.key, entry.value) }
         #expect(try engine.get(key) == oracle.get(key), "step \(step)")

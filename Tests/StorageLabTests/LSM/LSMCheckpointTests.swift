@@ -59,7 +59,7 @@ import Testing
     try source.sync()
     let expected = try LSMTest.contents(try source.cursor())
     let worlds = Guarded<[MemoryFileSystem]>([])
-    fileSystem.onCall { [unowned fileSystem] _ throws(StorageError) in
+    fileSystem.onCall { [unowned fileSystem] (_) throws(StorageError) in
       let world = fileSystem.afterCrash(mode)
       worlds.withLock { $0.append(world) }
     }

@@ -42,6 +42,40 @@ import Testing
     #expect(statistics.status == 0 && statistics.output.contains("cache budget"))
   }
 
+  @Test func sortedInputBecomesTables() async throws {
+    #expect(try await labctl("db", "open", path, "--engine", "lsm").status == 0)
+    let sorted = (1000..<3000).map { "key\($0)\tvalue \($0)\n" }.joined()
+    let loaded = try await labctl("db", "load", path, "--ingest", input: sorted)
+    #expect(loaded.status == 0 && loaded.output.hasPrefix("2000 entries"))
+    #expect(try await labctl("db", "scan", path).output == sorted)
+    for bad in ["b\t1\na\t2\n", "a\t1\nb\n"] {
+      let refused = try await labctl("db", "load", path, "--ingest", input: bad)
+      #expect(refused.status != 0 && !refused.error.isEmpty)
+      #expect(try await labctl("db", "scan", path).output == sorted)
+    }
+    #expect(try await labctl("verify", path).status == 0)
+    #expect(try await labctl("db", "open", directory.file("b"), "--engine", "btree").status == 0)
+    let other = try await labctl("db", "load", directory.file("b"), "--ingest", input: sorted)
+    #expect(other.status != 0 && other.error.contains("ingest"))
+  }
+
+  @Test func mergesWantTheirOperator() async throws {
+    var options = EngineOptions(path: path)
+    options.mergeOperator = AppendOperator()
+    let engine = try LSMEngine.open(options)
+    try engine.merge(Array("a".utf8), Array("1".utf8))
+    try engine.merge(Array("a".utf8), Array("2".utf8))
+    try engine.close()
+    let refused = try await labctl("db", "get", path, "a")
+    #expect(refused.status != 0 && refused.error.contains("append:,"))
+    let other = try await labctl("db", "get", path, "a", "--merge-operator", "counter")
+    #expect(other.status != 0)
+    let found = try await labctl("db", "get", path, "a", "--merge-operator", "append")
+    #expect(found.output == "1,2\n")
+    #expect(
+      try await labctl("verify", path, "--merge-operator", "append:,").status == 0)
+  }
+
   @Test(arguments: engines)
   func whatScanPrintsLoadReads(_ engine: String) async throws {
     let copy = directory.file("copy")
