@@ -39,19 +39,19 @@ import Testing
     var engine = try Self.open(fileSystem)
     #expect(try engine.ingest([] as [Entry]) == LSMEngine.Ingestion())
     let files = try fileSystem.list("/db")
-    let result = try engine.ingest(Self.run(0..<500, 1))
-    #expect(result.entries == 500 && result.tables > 3 && result.level > 1)
+    let result = try engine.ingest(Self.run(0..<4000, 1))
+    #expect(result.entries == 4000 && result.tables > 1 && result.level > 1)
     #expect(try fileSystem.list("/db").count == files.count + result.tables)
     #expect(try Self.level(engine, result.level) == Double(result.tables))
     let statistics = try engine.statistics()
     #expect(statistics[detail: "ingestions"] == 1)
     #expect(statistics[detail: "flushes"] == 0)
-    let expected = Self.run(0..<500, 1).map { [$0.key, $0.value] }
+    let expected = Self.run(0..<4000, 1).map { [$0.key, $0.value] }
     for life in 0..<2 {
       #expect(try LSMTest.contents(try engine.cursor()) == expected, "life \(life)")
       #expect(try LSMTest.contentsBackward(try engine.cursor()) == expected)
       #expect(try engine.get(LSMTest.key(77)) == [UInt8](repeating: 1, count: 40))
-      #expect(try engine.get(LSMTest.key(500)) == nil)
+      #expect(try engine.get(LSMTest.key(4000)) == nil)
       #expect(try engine.verify().problems == [])
       try engine.close()
       engine = try Self.open(fileSystem)
