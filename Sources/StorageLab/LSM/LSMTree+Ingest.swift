@@ -88,9 +88,10 @@ extension LSMTree {
         discard(writer.numbers)
         throw error
       }
-      return try join(writer.tables, start)
+      let level = try join(writer.tables, start)
+      if options.maintenance == .inline { try maintainInline() }
+      return level
     }
-    if options.maintenance == .inline { try maintainInline() }
     return result
   }
 

@@ -75,7 +75,11 @@ import Testing
       let (key, value) = (program.key(), program.value())
       try program.tree.put(key, value)
       try program.model.put(key, value)
-    case 55..<70:
+    case 55..<62:
+      let (key, operand) = (program.key(), program.value())
+      try program.tree.merge(key, operand)
+      try program.model.merge(key, operand)
+    case 62..<70:
       let key = program.key()
       try program.tree.delete(key)
       try program.model.delete(key)
@@ -88,7 +92,8 @@ import Testing
       var batch = WriteBatch()
       for _ in 0..<program.random.below(20) {
         switch program.random.below(10) {
-        case 0..<7: batch.put(program.key(), program.value())
+        case 0..<5: batch.put(program.key(), program.value())
+        case 5..<7: batch.merge(program.key(), program.value())
         case 7..<9: batch.delete(program.key())
         default:
           let first = program.random.below(program.keySpace)
@@ -134,15 +139,18 @@ import Testing
     tuning.compression = seed % 2 == 0 ? [.none, .lz4] : [.none]
     tuning.indexSearch = seed % 4 < 2 ? .binary : .interpolated
     tuning.bloomBitsPerKey = seed % 3 == 0 ? 0 : 10
-    let options = LSMTest.options(path, POSIXFileSystem(), seed % 4 == 3 ? .background : .inline)
+    var options = LSMTest.options(path, POSIXFileSystem(), seed % 4 == 3 ? .background : .inline)
+    options.mergeOperator = seed % 3 == 1 ? HistoryOperator() : AppendOperator()
+    var modelOptions = EngineOptions(path: "")
+    modelOptions.mergeOperator = options.mergeOperator
     var program = Program(
       random: SeededRandom(seed: UInt64(seed)), keySpace: seed % 5 == 0 ? 40 : 600,
       tree: try LSMEngine.open(options, tuning),
-      model: try MemoryEngine.open(EngineOptions(path: "")))
+      model: try MemoryEngine.open(modelOptions))
     for number in 0..<900 {
       try step(
         &program,
-        reopen: { old in
+        reopen: { [options, tuning] old in
           try old.close()
           return try LSMEngine.open(options, tuning)
         }, "seed \(seed) step \(number)")
