@@ -56,7 +56,8 @@ struct LSMTimelineCommand: ParsableCommand {
     Terminal.output(summary.text)
     for note in LSMTimelineReport.notes(history) { Terminal.output("\n\(note)\n") }
     for totals in LSMTimelineReport.totals(history) {
-      var table = TextTable(totals.columns, alignRight: Set(totals.columns.indices.dropFirst()))
+      var table = TextTable(
+        totals.columns, alignRight: Set(totals.columns.indices.dropFirst(totals.wordColumns)))
       for row in totals.rows { table.row(row) }
       Terminal.output("\n\(totals.title)\n\(table.text)")
     }

@@ -17,8 +17,8 @@ public struct LSMTuning: Sendable {
   public var prefixExtractor: PrefixExtractor?
   /// Of the blocks of each level from 0 on; the last one of all further levels.
   public var compression: [BlockCompression] = [.lz4]
-  /// How a table's index is searched.
-  public var indexSearch = IndexSearch.binary
+  /// How a table's index is searched; what that saves: `docs/guide/lsm-tables.md`.
+  public var indexSearch = IndexSearch.interpolated
   /// When sorted runs are merged, and how many there may be.
   public var compaction = CompactionPolicy.leveled
   /// Runs of about one size that a tiered policy merges into one.

@@ -5,7 +5,9 @@ public enum LSMTimelineReport {
   /// A table of totals, for the page and for a terminal.
   public struct Totals {
     public let title: String
+    /// The first ones are words, the rest figures.
     public let columns: [String]
+    public var wordColumns = 1
     public let rows: [[String]]
   }
 
@@ -102,7 +104,7 @@ public enum LSMTimelineReport {
       Totals(
         title: "The largest changes",
         columns: ["when", "what", "took", "read", "written", "moved"],
-        rows: largest(history)),
+        wordColumns: 2, rows: largest(history)),
     ].filter { !$0.rows.isEmpty }
   }
 

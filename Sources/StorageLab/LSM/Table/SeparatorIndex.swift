@@ -161,9 +161,10 @@ struct SeparatorIndex {
   }
 
   private static let fewestToInterpolate: UInt32 = 64
-  /// Heads around a guess that are looked at first; then twice as many each time.
-  private static let firstReach = 16
-  private static let lastReach = 512
+  /// How far from a guess is looked first: for evenly spread keys about the root of their number
+  /// is enough. Then four times as far, up to a limit.
+  private static let firstReach = 64
+  private static let lastReach = 1024
 
   /// Where the first head at or after `target` is looked for: it is at `low`, or one of the `length`
   /// positions behind it.
@@ -180,7 +181,7 @@ struct SeparatorIndex {
         if probe >= count { return (low, count &- low) }
         if head(probe) >= target { return (low, probe &- low) }
         low = probe &+ 1
-        reach &*= 2
+        reach &*= 4
       }
       return (low, count &- low)
     }
@@ -190,7 +191,7 @@ struct SeparatorIndex {
       if probe < 0 { return (0, high) }
       if head(probe) < target { return (probe &+ 1, high &- probe &- 1) }
       high = probe
-      reach &*= 2
+      reach &*= 4
     }
     return (0, high)
   }
