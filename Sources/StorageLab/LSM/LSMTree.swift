@@ -84,7 +84,8 @@ final class LSMTree: @unchecked Sendable {
     self.tuning = tuning
     self.directory = directory
     self.fileSystem = fileSystem
-    cache = BlockCache(budget: options.cacheBytes, counters: counters)
+    cache = BlockCache(
+      budget: options.cacheBytes, counters: counters, blockBytes: tuning.blockBytes)
     store = TableStore(
       directory: options.path, fileSystem: fileSystem, cache: cache,
       maximumOpenTables: tuning.maximumOpenTables, indexSearch: tuning.indexSearch)

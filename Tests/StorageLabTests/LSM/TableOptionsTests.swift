@@ -59,6 +59,26 @@ import Testing
     try plain.close()
   }
 
+  @Test func smallBlocksFillTheCacheToo() throws {
+    let fileSystem = MemoryFileSystem()
+    var options = LSMTest.options("/db", fileSystem)
+    options.cacheBytes = 2 << 20
+    var tuning = LSMTuning()
+    tuning.blockBytes = 256
+    let engine = try LSMEngine.open(options, tuning)
+    for number in 0..<10_000 {
+      try engine.put(LSMTest.key(number), [UInt8](repeating: 1, count: 90))
+    }
+    try engine.checkpoint()
+    var misses: [UInt64] = []
+    for _ in 0..<2 {
+      for number in 0..<10_000 { #expect(try engine.get(LSMTest.key(number)) != nil) }
+      misses.append(try engine.statistics().cacheMisses)
+    }
+    #expect(misses[0] > 3000 && misses[1] == misses[0], "\(misses)")
+    try engine.close()
+  }
+
   @Test func impossibleOptionsAreRefused() {
     for change: @Sendable (inout LSMTuning) -> Void in [
       { $0.compression = [] }, { $0.prefixExtractor = .fixed(0) },

@@ -37,10 +37,12 @@ final class BlockCache: @unchecked Sendable {
   private var usedBytes = 0
   let counters: LSMCounters
 
-  init(budget: Int, counters: LSMCounters) {
+  /// `blockBytes` are those of most blocks: smaller ones run out of frames before the budget is
+  /// used.
+  init(budget: Int, counters: LSMCounters, blockBytes: Int = 2048) {
     self.budget = budget
     self.counters = counters
-    frameCount = max(8, budget / 1536)
+    frameCount = max(8, budget / max(128, min(1536, blockBytes / 4 * 3)))
     frames = .allocate(capacity: frameCount)
     for index in 0..<frameCount {
       (frames + index).initialize(
