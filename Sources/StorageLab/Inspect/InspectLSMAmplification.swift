@@ -82,7 +82,8 @@ extension InspectLSM {
     guard let history, let factor = history.writeAmplification else {
       return "unknown, nothing was flushed since the manifest began"
     }
-    return "\(decimal(factor, 2)) bytes written to tables per byte flushed, the flush included"
+    return
+      "\(decimal(factor, 2)) bytes written to tables per byte flushed or ingested, the first time included"
       + (history.isComplete ? "" : ", since the manifest began; what was before is not known")
   }
 

@@ -132,11 +132,14 @@ struct TableVerifier {
           let isInRange = reader.properties.range.contains(key)
           let isIndexed = reader.index.firstAtOrAfter(key) <= index
           let isFiltered = reader.filter?.mayContain(BloomFilter.hash(key)) ?? true
-          return (isInRange, isIndexed, isFiltered)
+          let prefix = reader.properties.prefixExtractor?.prefix(of: key)
+          let isPrefixFiltered =
+            prefix.map { reader.filter?.mayContain(BloomFilter.hash($0)) ?? true } ?? true
+          return (isInRange, isIndexed, isFiltered && isPrefixFiltered)
         }
         guard isFound.0 else { throw problem("a key is outside the table's range") }
         guard isFound.1 else { throw problem("the index does not lead to a key") }
-        guard isFound.2 else { throw problem("the filter denies a key") }
+        guard isFound.2 else { throw problem("the filter denies a key or its prefix") }
         entries += 1
         if EntryTag.isDelete(entry.tag) { tombstones += 1 }
         lastKey = key

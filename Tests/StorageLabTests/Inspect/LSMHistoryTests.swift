@@ -120,6 +120,34 @@ import Testing
     #expect(LSMTimelineReport.html(history).contains("begins with a snapshot of 3 tables"))
   }
 
+  @Test func aNewManifestBeginsWithTheTreeThatThereWas() throws {
+    let fileSystem = MemoryFileSystem()
+    _ = try fill(fileSystem, puts: 300)
+    let before = try LSMHistory(of: "/db", fileSystem)
+    let file = try fileSystem.open("/db/" + (try #require(before.manifest)), .readWrite)
+    // The torn tail of a crash: the next writer starts afresh.
+    try file.write([9, 9, 9], at: try file.size())
+    _ = try fill(fileSystem, puts: 100)
+    let after = try LSMHistory(of: "/db", fileSystem)
+    #expect(after.manifest != before.manifest && !after.isComplete)
+    #expect(after.initial == before.steps.last?.levels)
+    #expect(after.totalsByCause.first?.name == "flush")
+    let snapshot = try #require(after.steps.first)
+    #expect(snapshot.bytesWritten == 0 && snapshot.to == nil)
+  }
+
+  @Test func manifestsOfEarlierVersionsHaveNoTimes() throws {
+    for version in 1...2 {
+      let folder = SourceTree.root.appendingPathComponent(
+        "Tests/StorageLabTests/Fixtures/lsm-v\(version)-closed")
+      let history = try LSMHistory(of: folder.path, POSIXFileSystem())
+      #expect(history.formatVersion == UInt32(version) && history.steps.count > 10)
+      #expect(history.steps.allSatisfy { $0.unixMilliseconds == nil && $0.reason == nil })
+      #expect(LSMTimelineReport.html(history).contains("do not say when"))
+      #expect(history.totalsByReason.allSatisfy { $0.name == "not recorded" })
+    }
+  }
+
   @Test func withoutTimesChangesStandOneAfterTheOther() throws {
     let fileSystem = MemoryFileSystem()
     _ = try fill(fileSystem, puts: 600)

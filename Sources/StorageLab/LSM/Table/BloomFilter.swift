@@ -15,7 +15,7 @@ struct BloomFilter {
   let probes: Int
 
   /// The fewest probes with which false positives are within a hundredth of the least. An unblocked
-  /// filter would want bits × ln 2; from 15 bits a key on a line, whose load varies, wants fewer.
+  /// filter would want bits × ln 2; from 12 bits a key on a line, whose load varies, wants fewer.
   static func probes(bitsPerKey: Int) -> Int {
     bestProbes[max(1, min(bitsPerKey, bestProbes.count - 1))]
   }
