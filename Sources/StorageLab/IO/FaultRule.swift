@@ -1,7 +1,7 @@
 /// A fault as data: which call of which files fails, when, and how.
 public struct FaultRule: Sendable {
   public enum Call: Sendable, Hashable, CaseIterable {
-    case open, read, write, sync, truncate, preallocate, map, rename, remove, syncDirectory
+    case open, read, write, sync, truncate, preallocate, map, rename, remove, link, syncDirectory
   }
 
   public enum Files: Sendable {

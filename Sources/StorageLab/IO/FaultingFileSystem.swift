@@ -99,6 +99,7 @@ public final class FaultingFileSystem: FileSystem {
     try base.removeDirectory(path)
   }
   public func link(_ from: String, to: String) throws(StorageError) {
+    try check(.link, from)
     try base.link(from, to: to)
   }
   public func lock(_ path: String) throws(StorageError) -> any FileLock { try base.lock(path) }

@@ -151,6 +151,7 @@ extension LSMTree {
       if isGone != nil { discard(tables.map(\.number)) }
       throw error
     }
+    userBytes.wrappingAdd(tables.reduce(0) { $0 + $1.rawBytes }, ordering: .relaxed)
     lastSequence = sequence
     visible.store(sequence, ordering: .releasing)
     return level

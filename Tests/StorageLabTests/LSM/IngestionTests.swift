@@ -46,6 +46,7 @@ import Testing
     let statistics = try engine.statistics()
     #expect(statistics[detail: "ingestions"] == 1)
     #expect(statistics[detail: "flushes"] == 0)
+    #expect(statistics.userBytesWritten == 4000 * UInt64(LSMTest.key(0).count + 40))
     let expected = Self.run(0..<4000, 1).map { [$0.key, $0.value] }
     for life in 0..<2 {
       #expect(try LSMTest.contents(try engine.cursor()) == expected, "life \(life)")
@@ -247,6 +248,42 @@ import Testing
     #expect(refused > 1)
     #expect(try LSMTest.contents(try engine.cursor()).count == 300)
     try engine.close()
+  }
+
+  /// Whatever call fails, once or from then on: an error that says so leaves nothing of the run, now
+  /// and after a crash.
+  @Test(arguments: [FaultRule.Call.open, .write, .sync, .rename, .syncDirectory], [1, nil])
+  func aRefusedRunDoesNotComeBack(_ call: FaultRule.Call, _ count: Int?) throws {
+    var refused = 0
+    for nth in 1...12 {
+      let memory = MemoryFileSystem()
+      let faults = FaultingFileSystem(memory)
+      let engine = try Self.open(faults)
+      for entry in Self.run(0..<50, 1) { try engine.put(entry.key, entry.value) }
+      let before = try LSMTest.contents(try engine.cursor())
+      faults.setRules([FaultRule(call, nth: nth, count: count, .fail(.io))])
+      let code = Self.code { try engine.ingest(Self.run(20..<150, 2)) }
+      if code != nil {
+        refused += 1
+        #expect(code == .io || code == .writesRefused)
+        #expect(try LSMTest.contents(try engine.cursor()) == before, "call \(nth)")
+      }
+      faults.setRules([])
+      try engine.put(LSMTest.key(30), [3])
+      try engine.checkpoint()
+      let after = try LSMTest.contents(try engine.cursor())
+      #expect(after.count == (code == nil ? 150 : 50))
+      #expect(try engine.verify().problems == [], "call \(nth)")
+      let world = memory.afterCrash(.loseEverythingUnsynced)
+      try engine.close()
+      for place in [world, memory] {
+        let again = try Self.open(place)
+        #expect(try LSMTest.contents(try again.cursor()) == after, "call \(nth)")
+        #expect(try again.verify().problems == [])
+        try again.close()
+      }
+    }
+    #expect(refused > 0)
   }
 
   @Test(arguments: 0..<12)

@@ -83,10 +83,16 @@ import Testing
 
   @Test func copiesWhereThereAreNoLinks() throws {
     let memory = MemoryFileSystem()
-    let source = try Self.open("/db", LinklessFileSystem(memory))
+    let linkless = FaultingFileSystem(memory, [FaultRule(.link, count: nil, .fail(.unsupported))])
+    let source = try Self.open("/db", linkless)
     try Self.fill(source, 0..<300, 1)
     let expected = try LSMTest.contents(try source.cursor())
     try source.checkpoint(to: "/copy")
+    #expect(linkless.strikes > 3)
+    // What else goes wrong leaves nothing behind.
+    linkless.setRules([FaultRule(.link, nth: 2, .fail(.io))])
+    #expect(throws: StorageError.self) { try source.checkpoint(to: "/other") }
+    #expect(try !memory.exists("/other") && !memory.exists("/other.partial"))
     try source.close()
     let world = memory.crash(.loseEverythingUnsynced)
     let copy = try Self.open("/copy", world)
@@ -143,26 +149,4 @@ import Testing
     #expect(try LSMTest.contents(try copy.cursor()).count == 100)
     try copy.close()
   }
-}
-
-/// A medium on which a file has one name.
-private final class LinklessFileSystem: FileSystem {
-  private let base: any FileSystem
-
-  init(_ base: any FileSystem) { self.base = base }
-
-  func open(_ path: String, _ mode: FileMode) throws(StorageError) -> any File {
-    try base.open(path, mode)
-  }
-  func exists(_ path: String) throws(StorageError) -> Bool { try base.exists(path) }
-  func list(_ path: String) throws(StorageError) -> [String] { try base.list(path) }
-  func syncDirectory(_ path: String) throws(StorageError) { try base.syncDirectory(path) }
-  func createDirectory(_ path: String) throws(StorageError) { try base.createDirectory(path) }
-  func remove(_ path: String) throws(StorageError) { try base.remove(path) }
-  func removeDirectory(_ path: String) throws(StorageError) { try base.removeDirectory(path) }
-  func rename(_ from: String, to: String) throws(StorageError) { try base.rename(from, to: to) }
-  func link(_ from: String, to: String) throws(StorageError) {
-    throw StorageError(.unsupported, "the medium cannot link this", path: from)
-  }
-  func lock(_ path: String) throws(StorageError) -> any FileLock { try base.lock(path) }
 }
