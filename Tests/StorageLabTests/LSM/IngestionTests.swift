@@ -252,7 +252,7 @@ import Testing
 
   /// Whatever call fails, once or from then on: an error that says so leaves nothing of the run, now
   /// and after a crash.
-  @Test(arguments: [FaultRule.Call.open, .write, .sync, .rename, .syncDirectory], [1, nil])
+  @Test(arguments: [FaultRule.Call.open, .write, .sync, .syncDirectory], [1, nil])
   func aRefusedRunDoesNotComeBack(_ call: FaultRule.Call, _ count: Int?) throws {
     var refused = 0
     for nth in 1...12 {
