@@ -8,7 +8,8 @@ struct LSMSettings: Sendable {
     \(CompactionPolicy.allCases.map(\.rawValue).joined(separator: ", ")); block=BYTES, restart=N, \
     bloom=BITS, index=\(IndexSearch.allCases.map(\.rawValue).joined(separator: "|")), \
     compression=\(BlockCompression.allCases.map(\.rawValue).joined(separator: "|")) (of each level \
-    from 0 on, joined by -), prefix=BYTES, delimiter=BYTE, ratio=N, runs=N, table=BYTES
+    from 0 on, joined by -), prefix=BYTES, delimiter=BYTE, ratio=N, runs=N, table=BYTES, \
+    threads=N (that compact), rate=BYTES (a second, of flushes and compactions)
     """
 
   /// Errors: `invalidArgument` naming the setting and what there is.
@@ -45,6 +46,8 @@ struct LSMSettings: Sendable {
     case "delimiter": return set(&tuning.prefixExtractor, UInt8(value).map { .delimiter($0) })
     case "ratio": return set(&tuning.levelRatio, Int(value))
     case "runs": return set(&tuning.runsPerTier, Int(value))
+    case "threads": return set(&tuning.compactionThreads, Int(value))
+    case "rate": return set(&tuning.writeBytesPerSecond, byteCount(value))
     case "table": return set(&tuning.tableBytes, byteCount(value))
     default: return false
     }

@@ -20,9 +20,10 @@ import Testing
     #expect(first.compaction == .tiered && first.blockBytes == 4096 && first.restartInterval == 8)
     #expect(first.bloomBitsPerKey == 12 && first.indexSearch == .interpolated)
     #expect(first.compression == [.none, .lz4] && first.prefixExtractor == .fixed(6))
-    let second = try tuning("delimiter=47+ratio=8+runs=6+table=1MiB")
+    let second = try tuning("delimiter=47+ratio=8+runs=6+table=1MiB+threads=3+rate=8MiB")
     #expect(second.prefixExtractor == .delimiter(47) && second.levelRatio == 8)
     #expect(second.runsPerTier == 6 && second.tableBytes == 1 << 20)
+    #expect(second.compactionThreads == 3 && second.writeBytesPerSecond == 8 << 20)
     #expect(second.compaction == .leveled && second.blockBytes == LSMTuning().blockBytes)
     #expect(try tuning("lazy-leveled").compaction == .lazyLeveled)
   }
