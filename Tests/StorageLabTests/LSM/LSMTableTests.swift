@@ -58,10 +58,10 @@ import Testing
       cache: BlockCache(budget: cacheBytes, counters: LSMCounters()))
   }
 
-  private func walk(_ reader: TableReader, isStreaming: Bool) throws -> [Entry] {
+  private func walk(_ reader: TableReader, _ reading: BlockReading) throws -> [Entry] {
     let head = SourceHead.allocate()
     defer { SourceHead.free(head) }
-    let source = TableSource(reader, head: head, isStreaming: isStreaming)
+    let source = TableSource(reader, head: head, reading)
     var result: [Entry] = []
     try source.seekToFirst()
     while head.pointee.isValid {
@@ -84,8 +84,9 @@ import Testing
         blockBytes: blockBytes, restartInterval: restart,
         compression: blockBytes == 512 ? .none : .lz4))
     let reader = try open(path, bytes: metadata.fileBytes)
-    #expect(try walk(reader, isStreaming: false) == entries)
-    #expect(try walk(reader, isStreaming: true) == entries)
+    for reading in [BlockReading.single, .ahead, .streaming] {
+      #expect(try walk(reader, reading) == entries)
+    }
     for entry in entries {
       let outcome = try entry.key.withSlice { (key) throws(StorageError) in
         var value: [UInt8]?
@@ -117,7 +118,7 @@ import Testing
     let reader = try open(path, bytes: metadata.fileBytes)
     let head = SourceHead.allocate()
     defer { SourceHead.free(head) }
-    let source = TableSource(reader, head: head, isStreaming: false)
+    let source = TableSource(reader, head: head, .ahead)
     var backward: [Entry] = []
     try source.seekToLast()
     while head.pointee.isValid {

@@ -82,11 +82,11 @@ struct CompactionRun {
       if level == 0 {
         for file in read {
           merging.add {
-            LevelSource(LSMLevel([file], isSorted: true), head: $0, isStreaming: true)
+            LevelSource(LSMLevel([file], isSorted: true), head: $0, .streaming)
           }
         }
       } else if !read.isEmpty {
-        merging.add { LevelSource(LSMLevel(read, isSorted: true), head: $0, isStreaming: true) }
+        merging.add { LevelSource(LSMLevel(read, isSorted: true), head: $0, .streaming) }
       }
     }
     return merging

@@ -2,13 +2,13 @@
 /// the position reaches it.
 final class LevelSource: EntrySource {
   private let level: LSMLevel
-  private let isStreaming: Bool
+  private let reading: BlockReading
   private var tableIndex = -1
   private var current: TableSource?
 
-  init(_ level: LSMLevel, head: SourceHead.Pointer, isStreaming: Bool) {
+  init(_ level: LSMLevel, head: SourceHead.Pointer, _ reading: BlockReading) {
     self.level = level
-    self.isStreaming = isStreaming
+    self.reading = reading
     super.init(head: head)
   }
 
@@ -22,7 +22,7 @@ final class LevelSource: EntrySource {
     tableIndex = -1
     head.pointee.isValid = false
     let source = TableSource(
-      try level.reader(index).takeUnretainedValue(), head: head, isStreaming: isStreaming)
+      try level.reader(index).takeUnretainedValue(), head: head, reading)
     current = source
     tableIndex = index
     return source

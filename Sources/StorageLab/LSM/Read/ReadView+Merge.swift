@@ -83,7 +83,7 @@ extension ReadView {
     if reader.filter?.mayContain(hash) ?? true {
       let head = SourceHead.allocate()
       defer { SourceHead.free(head) }
-      let source = TableSource(reader, head: head, isStreaming: false)
+      let source = TableSource(reader, head: head, .single)
       try source.seek(key, EntryTag.newest(at: sequence))
       while head.pointee.isValid, head.pointee.key == key,
         EntryTag.sequence(head.pointee.tag) >= covering

@@ -156,7 +156,7 @@ final class ReadView: @unchecked Sendable {
     if covering == 0 { return try reader.find(key, hash: hash, tag: tag, body) }
     let head = SourceHead.allocate()
     defer { SourceHead.free(head) }
-    let source = TableSource(reader, head: head, isStreaming: false)
+    let source = TableSource(reader, head: head, .single)
     try source.seek(key, tag)
     guard head.pointee.isValid, head.pointee.key == key,
       EntryTag.sequence(head.pointee.tag) > covering, !EntryTag.isDelete(head.pointee.tag)
@@ -187,7 +187,7 @@ final class ReadView: @unchecked Sendable {
         continue
       }
       merging.add(age: age(level: 0, table: index), newest: table.largestSequence) {
-        LevelSource(run, head: $0, isStreaming: false)
+        LevelSource(run, head: $0, .single)
       }
     }
     for index in 1..<max(1, levelCount) where version.levels[index].count > 0 {
@@ -195,8 +195,10 @@ final class ReadView: @unchecked Sendable {
         _ = counters.add(.bloomPrefixUseful, UInt64(denied))
         continue
       }
+      // The deepest run holds the most of what comes next.
+      let reading = index == levelCount - 1 ? BlockReading.ahead : .single
       merging.add(age: age(level: index)) {
-        LevelSource(version.levels[index], head: $0, isStreaming: false)
+        LevelSource(version.levels[index], head: $0, reading)
       }
     }
     return merging

@@ -1,3 +1,13 @@
+/// How a source reads the blocks that the cache lacks.
+enum BlockReading {
+  /// One at a time: of a run that holds few of the entries to come, the next block is far.
+  case single
+  /// Each together with the next, for whoever goes on: most of the time of a small read is the call.
+  case ahead
+  /// Many at a time, past the cache.
+  case streaming
+}
+
 /// Moves over a table's entries. Holds one block at a time: pinned in the cache, or in the
 /// stream's buffer.
 final class TableSource: EntrySource {
@@ -7,25 +17,22 @@ final class TableSource: EntrySource {
   private static let longestAhead: UInt64 = 16 << 10
 
   private let reader: TableReader
+  private let reading: BlockReading
   private var blockIndex = -1
   private var pinned: BlockCache.Pinned?
   private var stream: BlockStream?
   private var sequentialMisses: Int
-  /// What the file holds from `storedStart` on: the block last read from it and the next, for
-  /// whoever goes on. Most of the time of a small read is the call.
+  /// What the file holds from `storedStart` on: the block last read from it and perhaps the next.
   private var stored = OutputBuffer.unused
   private var storedStart: UInt64 = 0
 
-  /// `isStreaming` reads past the cache from the start.
-  init(_ reader: TableReader, head: SourceHead.Pointer, isStreaming: Bool) {
+  init(_ reader: TableReader, head: SourceHead.Pointer, _ reading: BlockReading) {
     self.reader = reader
-    sequentialMisses = isStreaming ? TableSource.missesBeforeStreaming : 0
-    alwaysStreams = isStreaming
+    self.reading = reading
+    sequentialMisses = reading == .streaming ? TableSource.missesBeforeStreaming : 0
     super.init(head: head)
     SourceHead.leave(head)
   }
-
-  private let alwaysStreams: Bool
 
   // The head may belong to another source by now, or be gone.
   deinit { if let pinned { reader.unpin(pinned) } }
@@ -43,16 +50,16 @@ final class TableSource: EntrySource {
   private func load(_ index: Int, isSequential: Bool = false) throws(StorageError) {
     if index == blockIndex { return }
     releaseBlock()
-    if !isSequential && !alwaysStreams {
+    if !isSequential && reading != .streaming {
       sequentialMisses = 0
       stream?.restart()
     }
     let payload: ByteSlice
-    if !alwaysStreams, let cached = reader.cachedBlock(index) {
+    if reading != .streaming, let cached = reader.cachedBlock(index) {
       pinned = cached
       payload = BlockCache.payload(cached)
     } else if sequentialMisses >= TableSource.missesBeforeStreaming {
-      let stream = self.stream ?? BlockStream(reader, isWhole: alwaysStreams)
+      let stream = self.stream ?? BlockStream(reader, isWhole: reading == .streaming)
       self.stream = stream
       payload = try stream.block(index)
     } else {
@@ -66,13 +73,13 @@ final class TableSource: EntrySource {
     head.pointee.tagBase = reader.tagBase
   }
 
-  /// The stored bytes of block `index`, read together with those of the next, unless that is
-  /// large or at hand.
+  /// The stored bytes of block `index`; where it reads ahead, together with those of the next,
+  /// unless that is large or at hand.
   private func readStored(_ index: Int) throws(StorageError) -> ByteSlice {
     let handle = reader.handle(index)
     if handle.offset < storedStart || handle.end > storedStart + UInt64(stored.count) {
       var end = handle.end
-      if index + 1 < reader.blockCount, !reader.isCached(index + 1) {
+      if reading == .ahead, index + 1 < reader.blockCount, !reader.isCached(index + 1) {
         let next = reader.handle(index + 1)
         if next.length <= TableSource.longestAhead { end = next.end }
       }
