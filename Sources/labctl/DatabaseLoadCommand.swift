@@ -112,7 +112,14 @@ extension DatabaseLoadCommand {
           throw StorageError(.invalidArgument, "the input cannot be read")
         }
       })
-    } catch { throw failure ?? error }
+    } catch {
+      guard let flaw = failure as? StorageError, flaw.code == .invalidArgument else {
+        throw failure ?? error
+      }
+      throw StorageError(
+        flaw.code, flaw.message, remedy: "Nothing was added: correct it and load all again",
+        path: flaw.path)
+    }
   }
 }
 

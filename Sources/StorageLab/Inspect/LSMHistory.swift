@@ -3,7 +3,7 @@
 public struct LSMHistory: Sendable, Codable, Equatable {
   /// One change of the tree's tables.
   public struct Step: Sendable, Codable, Equatable {
-    /// `snapshot`, `flush`, `compaction`, `move` or `ingestion`.
+    /// `snapshot`, `flush`, `compaction`, `move`, `ingestion`, or `settings`, which changes no table.
     public var cause: String
     /// Why a compaction or a move was due; nil when the manifest does not say.
     public var reason: String?

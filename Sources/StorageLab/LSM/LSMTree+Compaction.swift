@@ -229,6 +229,22 @@ extension LSMTree {
     }
   }
 
+  /// Runs `body`, which makes or removes files of the directory by their names on a caller's thread,
+  /// before the engine closes or not at all. Errors: `closed`, and those of `body`.
+  func beforeClosing<R>(_ body: () throws(StorageError) -> R) throws(StorageError) -> R {
+    try lock.withLock { () throws(StorageError) in
+      if state.isStopping { throw .closed("the database") }
+      state.directoryUsers += 1
+    }
+    defer {
+      lock.withLock {
+        state.directoryUsers -= 1
+        lock.wakeAll()
+      }
+    }
+    return try body()
+  }
+
   /// Ends the threads; what they are at is finished or given up. Calling it again does nothing.
   func stopThreads() {
     lock.withLock {
@@ -238,5 +254,9 @@ extension LSMTree {
     limiter?.stop()
     for thread in threads { thread.join() }
     threads = []
+    // Callers' own merges and ingestions too: afterwards the directory may be somebody else's.
+    lock.withLock {
+      while !state.runningJobs.isEmpty || state.directoryUsers > 0 { lock.wait() }
+    }
   }
 }

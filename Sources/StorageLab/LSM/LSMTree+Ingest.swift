@@ -76,21 +76,25 @@ extension LSMTree {
       try fileSystem.syncDirectory(options.path)
       try checkOpen()
     } catch {
-      discard(writer.numbers)
+      // Once the engine closes, whoever opens the directory next removes them.
+      try? beforeClosing { discard(writer.numbers) }
       throw error
     }
     var result = writer.result
     result.level = try queue.withExclusive { () throws(StorageError) in
-      do throws(StorageError) {
-        try checkOpen()
-        try flushAll()
-      } catch {
-        discard(writer.numbers)
-        throw error
+      let watch = StallWatch(options.events, options.clock)
+      return try watch.watch("a sorted run joins the tree") { () throws(StorageError) in
+        do throws(StorageError) {
+          try checkOpen()
+          try flushAll()
+        } catch {
+          try? beforeClosing { discard(writer.numbers) }
+          throw error
+        }
+        let level = try join(writer.tables, start)
+        if options.maintenance == .inline { try maintainInline() }
+        return level
       }
-      let level = try join(writer.tables, start)
-      if options.maintenance == .inline { try maintainInline() }
-      return level
     }
     return result
   }
@@ -112,6 +116,11 @@ extension LSMTree {
   /// Gives the run the next sequence and its place. REQUIRES: the caller leads, memory is empty.
   private func join(_ written: [TableMetadata], _ start: UInt64) throws(StorageError) -> Int {
     let sequence = lastSequence + 1
+    // Whatever comes after the run goes to a memtable that only views with the run know: so a view
+    // without it, at whatever sequence, shows what was there before.
+    let fresh = try Memtable(
+      capacity: LSMTree.capacity(tuning, needed: 0), logStart: log?.end ?? replayedEnd,
+      sequenceStart: sequence, prefix: active.sharedPrefix)
     let tables = written.map { $0.placed(at: sequence) }
     let reservation = lock.withLock { () -> CompactionJob in
       // A job of its own, so that no other comes in between.
@@ -142,6 +151,9 @@ extension LSMTree {
         state.statistics.ingestions += 1
         state.statistics.ingestedBytes += bytes
         state.statistics.bytesWritten[level] += bytes
+        state.memtables = [fresh]
+        active = fresh
+        nextLook = tuning.memtableBytes
       }
     } catch {
       // The record may have reached the medium or not: a manifest without it settles that.
@@ -223,7 +235,9 @@ private struct IngestionWriter {
     }
     if let builder, builder.byteCount >= tree.tuning.tableBytes { try finish() }
     if builder == nil {
-      let fresh = try tree.makeBuilder(nil, level: level)
+      let fresh = try tree.beforeClosing { () throws(StorageError) in
+        try tree.makeBuilder(nil, level: level)
+      }
       numbers.append(fresh.number)
       builder = fresh
     }
@@ -231,7 +245,7 @@ private struct IngestionWriter {
     lastKey.removeAll(keepingCapacity: true)
     lastKey += key.rawBuffer
     entries += 1
-    if entries % 4096 == 0 { try tree.checkOpen() }
+    try tree.checkOpen()
   }
 
   mutating func finish() throws(StorageError) {

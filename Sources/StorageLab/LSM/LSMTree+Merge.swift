@@ -17,7 +17,10 @@ extension LSMTree {
       if isOperatorRecorded.load(ordering: .relaxed) { return }
       var edit = VersionEdit(cause: .settings, nextFileNumber: 0, replay: .init())
       edit.mergeOperator = name
-      try install(edit) { _ in }
+      let watch = StallWatch(options.events, options.clock)
+      try watch.watch("the first merge names its operator") { () throws(StorageError) in
+        try install(edit) { _ in }
+      }
       isOperatorRecorded.store(true, ordering: .releasing)
     }
   }
@@ -26,6 +29,11 @@ extension LSMTree {
   static func checkMergeOperator(
     _ state: ManifestState, _ options: EngineOptions
   ) throws(StorageError) {
+    if options.mergeOperator?.name.isEmpty == true {
+      throw StorageError(
+        .invalidArgument, "the merge operator has no name",
+        remedy: "Give it one: a database remembers whose its operands are")
+    }
     guard let recorded = state.mergeOperator, recorded != options.mergeOperator?.name else {
       return
     }

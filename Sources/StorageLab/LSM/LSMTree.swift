@@ -59,6 +59,8 @@ final class LSMTree: @unchecked Sendable {
     /// Open snapshots' sequences and how many have each.
     var snapshots: [UInt64: Int] = [:]
     var runningJobs: [CompactionJob] = []
+    /// Callers that are about to make or remove a file of the directory by its name.
+    var directoryUsers = 0
     /// Compactions may not start: a manual one is under way, or the engine closes.
     var isCompactionHeld = false
     var isFlushing = false

@@ -45,19 +45,21 @@ struct OperandFold {
     _ key: ByteSlice, on base: Base
   ) throws(StorageError) -> (outputs: [Output], isBaseKept: Bool) {
     guard let mergeOperator else { throw OperandFold.noOperator }
-    defer { operands.removeAll(keepingCapacity: true) }
+    let outputs = partials(mergeOperator, key)
+    operands.removeAll(keepingCapacity: true)
     let output: Output?
     switch base {
     case .unknown: output = nil
-    case .nothing: output = full(mergeOperator, key, nil)
-    case .value(let value): output = full(mergeOperator, key, value)
+    case .nothing: output = full(mergeOperator, key, nil, outputs)
+    case .value(let value): output = full(mergeOperator, key, value, outputs)
     }
     if let output { return ([output], false) }
-    return (partials(mergeOperator, key), true)
+    return (outputs, true)
   }
 
   private mutating func full(
-    _ mergeOperator: any MergeOperator, _ key: ByteSlice, _ existing: ByteSlice?
+    _ mergeOperator: any MergeOperator, _ key: ByteSlice, _ existing: ByteSlice?,
+    _ operands: [Output]
   ) -> Output? {
     let bytes = operands.reduce(existing?.count ?? 0) { $0 + $1.value.count }
     // Nothing so large is put together in the background.
@@ -70,27 +72,45 @@ struct OperandFold {
       tag: EntryTag.make(EntryTag.sequence(operands[0].tag), .put), value: value)
   }
 
+  /// The run with neighbours folded where the operator can and the limit allows. Pairs first, then
+  /// pairs of these: n operands that grow as they are folded, appended parts say, are copied
+  /// log n times, not n.
   private mutating func partials(
     _ mergeOperator: any MergeOperator, _ key: ByteSlice
   ) -> [Output] {
-    var outputs: [Output] = []
-    for older in operands {
-      guard let newer = outputs.last else {
-        outputs.append(older)
-        continue
+    var outputs = operands
+    var hasFolded = true
+    while hasFolded && outputs.count > 1 {
+      hasFolded = false
+      var next: [Output] = []
+      next.reserveCapacity(outputs.count / 2 + 1)
+      var index = 0
+      while index < outputs.count {
+        let newer = outputs[index]
+        index += 1
+        if index < outputs.count, let both = partial(mergeOperator, key, outputs[index], newer) {
+          next.append(Output(tag: newer.tag, value: both))
+          index += 1
+          folded += 1
+          hasFolded = true
+        } else {
+          next.append(newer)
+        }
       }
-      let both = key.withPair(older.value, newer.value) { key, older, newer in
-        older.count + newer.count > maximumBytes
-          ? nil : mergeOperator.partial(key, older: older, newer: newer)
-      }
-      if let both, both.count <= maximumBytes {
-        outputs[outputs.count - 1].value = both
-        folded += 1
-      } else {
-        outputs.append(older)
-      }
+      outputs = next
     }
     return outputs
+  }
+
+  private func partial(
+    _ mergeOperator: any MergeOperator, _ key: ByteSlice, _ older: Output, _ newer: Output
+  ) -> [UInt8]? {
+    if older.value.count + newer.value.count > maximumBytes { return nil }
+    let both = key.withPair(older.value, newer.value) { key, older, newer in
+      mergeOperator.partial(key, older: older, newer: newer)
+    }
+    guard let both, both.count <= maximumBytes else { return nil }
+    return both
   }
 
   /// The value that operands make of `existing`.

@@ -327,19 +327,11 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// Closes the appender's segment and begins the next, in a recycled file if there is one.
   private func roll(forRecordBytes recordBytes: Int) throws(StorageError) -> LogAppender {
     try checkWritable(recordBytes)
-    try appender?.flush()
-    let position = appended.load(ordering: .relaxed)
-    handedOver.store(position, ordering: .releasing)
-    // Only the last segment may hold bytes that a sync has not covered.
-    if isSyncing { try sync() }
-    let header = LogFormat.SegmentHeader(
-      number: nextNumber, base: position,
-      durable: min(durable.load(ordering: .relaxed), settled))
     let watch = StallWatch(options.events, options.clock)
     let segment = try watch.watch("the log begins a segment") { () throws(StorageError) in
-      try makeSegment(
-        header, bytes: max(options.segmentBytes, LogFormat.segmentHeaderBytes + recordBytes))
+      try nextSegment(recordBytes)
     }
+    let position = segment.header.base
     nextNumber += 1
     lock.withLock {
       segments.last?.end = position
@@ -353,6 +345,20 @@ public final class WriteAheadLog: @unchecked Sendable {
       counters: options.counters, watch: watch)
     appender = next
     return next
+  }
+
+  /// The segment that goes on where the present one ends, with room for the record.
+  private func nextSegment(_ recordBytes: Int) throws(StorageError) -> LogSegment {
+    try appender?.flush()
+    let position = appended.load(ordering: .relaxed)
+    handedOver.store(position, ordering: .releasing)
+    // Only the last segment may hold bytes that a sync has not covered.
+    if isSyncing { try sync() }
+    let header = LogFormat.SegmentHeader(
+      number: nextNumber, base: position,
+      durable: min(durable.load(ordering: .relaxed), settled))
+    return try makeSegment(
+      header, bytes: max(options.segmentBytes, LogFormat.segmentHeaderBytes + recordBytes))
   }
 
   private func makeSegment(

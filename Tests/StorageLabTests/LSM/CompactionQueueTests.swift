@@ -13,6 +13,13 @@ import Testing
       jobs.first { job in !job.tables.contains { busy.contains($0.number) } }
     }
 
+    func pickLevelZero(
+      _ shape: TreeShape, busy: Set<UInt64>, oldestSnapshot: UInt64?
+    ) -> CompactionJob? {
+      let urgent = ListPicker(jobs: jobs.filter(CompactionQueue.isUrgent))
+      return urgent.pick(shape, busy: busy, oldestSnapshot: oldestSnapshot)
+    }
+
     func bottom(_ shape: TreeShape) -> Int { 6 }
   }
 

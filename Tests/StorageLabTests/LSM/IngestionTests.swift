@@ -391,4 +391,139 @@ import Testing
     #expect(try engine.verify().problems == [])
     try engine.close()
   }
+
+  /// A view from before a run joined shows nothing that came after it, whatever sequence its reader
+  /// then learns.
+  @Test func anOldViewShowsNothingOfWhatFollows() throws {
+    let options = LSMTest.options("/db", MemoryFileSystem())
+    let tree = try LSMTree.open(options, LSMTest.tinyTuning)
+    let view = tree.slots.current()
+    _ = try tree.ingest(Self.iterate(Self.run(0..<10, 1)))
+    try [UInt8]("ready".utf8).withSlice { (key) throws(StorageError) in
+      let write = PendingWrite.operation(.put, key, key)
+      try tree.queue.submit(write) { (group) throws(StorageError) in try tree.commit(group) }
+    }
+    let sequence = tree.visible.load(ordering: .acquiring)
+    func isThere(_ key: [UInt8], _ view: ReadView) throws -> Bool {
+      try key.withSlice { (key) throws(StorageError) in
+        try view.read(key, at: sequence) { _ in }
+      }
+    }
+    for key in [LSMTest.key(0), Array("ready".utf8)] {
+      #expect(try !isThere(key, view))
+      #expect(try isThere(key, tree.slots.current()))
+    }
+    try tree.close()
+  }
+
+  private static func iterate(
+    _ entries: [Entry]
+  ) -> () throws(StorageError) -> (key: ByteSlice, value: ByteSlice)? {
+    var rest = entries[...]
+    var key = OutputBuffer(capacity: 64)
+    var value = OutputBuffer(capacity: 64)
+    return {
+      guard let entry = rest.popFirst() else { return nil }
+      entry.key.withSlice { key.assign($0) }
+      entry.value.withSlice { value.assign($0) }
+      return (key.slice, value.slice)
+    }
+  }
+
+  /// Beside readers, and compactions on several threads in other ranges: whoever sees the mark that
+  /// was written after a run sees the run.
+  @Test func aMarkImpliesItsRun() throws {
+    let directory = try TemporaryDirectory()
+    var tuning = LSMTest.tinyTuning
+    tuning.compactionThreads = 4
+    let engine = try LSMEngine.open(
+      LSMTest.options(directory.file("db"), POSIXFileSystem(), .background), tuning)
+    let isDone = Atomic<Bool>(false)
+    let problems = Guarded<[String]>([])
+    @Sendable func note(_ what: String) { problems.withLock { $0.append(what) } }
+    let mark = Array("mark".utf8)
+    let readers = try (0..<2).map { _ in
+      try LabThread(name: "reader") {
+        do throws(StorageError) {
+          while !isDone.load(ordering: .acquiring) {
+            let cursor = try engine.cursor()
+            try cursor.seek(mark)
+            let seen = cursor.isValid && cursor.key.array == mark ? cursor.value[0] : 0
+            var found = 0
+            try cursor.seek(LSMTest.key(100_000))
+            while cursor.isValid, isBefore(cursor.key.array, LSMTest.key(100_020)) {
+              if cursor.value[0] < seen { note("\(cursor.value[0]) under mark \(seen)") }
+              found += 1
+              try cursor.next()
+            }
+            if seen > 0 && found != 20 { note("\(found) entries under mark \(seen)") }
+            cursor.close()
+          }
+        } catch { note(error.description) }
+      }
+    }
+    let writer = try LabThread(name: "writer") {
+      var number = 0
+      do throws(StorageError) {
+        while !isDone.load(ordering: .acquiring) {
+          try engine.put(LSMTest.key(number * 37 % 1000), [UInt8](repeating: 7, count: 60))
+          number += 1
+        }
+      } catch { note(error.description) }
+    }
+    for round in 1...60 as ClosedRange<UInt8> {
+      try engine.ingest(Self.run(100_000..<100_020, round))
+      try engine.put(mark, [round])
+    }
+    isDone.store(true, ordering: .releasing)
+    for thread in readers + [writer] { thread.join() }
+    #expect(problems.withLock { $0 } == [])
+    try engine.settle()
+    #expect(try engine.verify().problems == [])
+    try engine.close()
+  }
+
+  /// An engine that is closed while a run is written touches the directory no more, which by then
+  /// is another's.
+  @Test func closingEndsAnIngestion() throws {
+    let fileSystem = MemoryFileSystem()
+    let first = try Self.open(fileSystem)
+    try first.put(LSMTest.key(1), [1])
+    var second: LSMEngine?
+    var names: [String] = []
+    var number = 0
+    let code = Self.code {
+      try first.ingest(pairs: { () throws(StorageError) in
+        number += 1
+        // In the midst of a table.
+        if number == 50 {
+          try first.close()
+          let other = try Self.reopened(fileSystem)
+          second = other
+          names = try fileSystem.list("/db").filter { $0.hasSuffix(".sst") }.sorted()
+        }
+        return number < 5000 ? (LSMTest.key(number), [UInt8](repeating: 2, count: 100)) : nil
+      })
+    }
+    #expect(code == .closed)
+    let engine = try #require(second)
+    #expect(names.count > 1)
+    #expect(try fileSystem.list("/db").filter { $0.hasSuffix(".sst") }.sorted() == names)
+    #expect(try LSMTest.contents(engine.cursor()).count == 301)
+    #expect(try engine.verify().problems == [])
+    try engine.close()
+  }
+
+  private static func reopened(_ fileSystem: MemoryFileSystem) throws(StorageError) -> LSMEngine {
+    do {
+      let engine = try open(fileSystem)
+      for number in 1000..<1300 {
+        try engine.put(LSMTest.key(number), [UInt8](repeating: 3, count: 100))
+      }
+      try engine.checkpoint()
+      return engine
+    } catch let error as StorageError { throw error } catch {
+      throw StorageError(.io, "\(error)")
+    }
+  }
 }

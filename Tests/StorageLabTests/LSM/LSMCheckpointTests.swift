@@ -78,6 +78,10 @@ import Testing
       }
     }
     #expect(copies < all.count)
+    // Once it has returned the copy survives whatever happens.
+    let copy = try Self.open("/copy", fileSystem.afterCrash(mode))
+    #expect(try LSMTest.contents(try copy.cursor()) == expected)
+    try copy.close()
     try source.close()
   }
 

@@ -39,6 +39,12 @@ import Testing
     #expect(job.inputs.map { $0.tables.map(\.number) } == [[1, 2, 3, 4], [6]])
     #expect(!job.isTrivialMove)
     #expect(pick(shape([0: zero]), busy: [3]) == nil)
+    // However much more is due elsewhere.
+    let full = (10..<40).map { table(UInt64($0), $0 * 10, $0 * 10 + 9) }
+    let tree = shape([0: zero, 5: full, 6: [table(90, 0, 999, bytes: 100_000)]])
+    let urgent = picker.pickLevelZero(tree, busy: [], oldestSnapshot: nil)
+    #expect(urgent?.inputs.first?.level == 0)
+    #expect(picker.pickLevelZero(shape([5: full]), busy: [], oldestSnapshot: nil) == nil)
   }
 
   @Test func seeksPayForTheMergeOfLevelZero() throws {

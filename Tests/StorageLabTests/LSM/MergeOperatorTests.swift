@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import StorageLab
@@ -101,6 +102,57 @@ struct HistoryOperator: MergeOperator {
     #expect(try engine.statistics().totalIO.bytesWritten == writes)
     #expect(try engine.verify().problems == [])
     try engine.close()
+  }
+
+  /// Parts are copied once a doubling, not once for each that follows.
+  @Test func foldingManyPartsCopiesFewBytes() throws {
+    final class Copied: Sendable { let bytes = Atomic<Int>(0) }
+    struct CountingAppend: MergeOperator {
+      let copied = Copied()
+      var name: String { "append" }
+      func full(_ key: ByteSlice, existing: ByteSlice?, operands: [ByteSlice]) -> [UInt8] {
+        operands.reduce(into: existing?.array ?? []) { $0 += $1.array }
+      }
+      func partial(_ key: ByteSlice, older: ByteSlice, newer: ByteSlice) -> [UInt8]? {
+        copied.bytes.wrappingAdd(older.count + newer.count, ordering: .relaxed)
+        return older.array + newer.array
+      }
+    }
+    let append = CountingAppend()
+    var fold = OperandFold(append, maximumBytes: 1 << 20)
+    let parts = (0..<1000).map { Array("\($0),".utf8) }
+    for (number, part) in parts.enumerated().reversed() {
+      part.withSlice { fold.add(EntryTag.make(UInt64(number + 1), .merge), $0) }
+    }
+    let (outputs, isBaseKept) = try LSMTest.key(1).withSlice { (key) throws(StorageError) in
+      try fold.end(key, on: .unknown)
+    }
+    #expect(isBaseKept && outputs.count == 1)
+    #expect(outputs.first?.value == parts.flatMap { $0 })
+    #expect(outputs.first.map { EntryTag.sequence($0.tag) } == 1000)
+    #expect(fold.folded == 999)
+    let bytes = parts.reduce(0) { $0 + $1.count }
+    #expect(append.copied.bytes.load(ordering: .relaxed) <= 11 * bytes)
+  }
+
+  /// What many operands come to counts against the limit, not what they were.
+  @Test func smallSumsFoldUnderASmallLimit() throws {
+    var fold = OperandFold(CounterOperator(), maximumBytes: 100)
+    for number in (1...50 as ClosedRange<UInt64>).reversed() {
+      CounterOperator.encode(1).withSlice { fold.add(EntryTag.make(number, .merge), $0) }
+    }
+    let (outputs, isBaseKept) = try LSMTest.key(1).withSlice { (key) throws(StorageError) in
+      try fold.end(key, on: .nothing)
+    }
+    #expect(!isBaseKept && outputs.map(\.value) == [CounterOperator.encode(50)])
+  }
+
+  @Test func anOperatorHasAName() throws {
+    struct Nameless: MergeOperator {
+      var name: String { "" }
+      func full(_ key: ByteSlice, existing: ByteSlice?, operands: [ByteSlice]) -> [UInt8] { [] }
+    }
+    #expect(Self.code { _ = try Self.open(MemoryFileSystem(), Nameless()) } == .invalidArgument)
   }
 
   @Test func snapshotsAndCursorsSeeTheirMoment() throws {

@@ -96,6 +96,11 @@ protocol CompactionPicker: Sendable {
     _ shape: TreeShape, busy: Set<UInt64>, oldestSnapshot: UInt64?
   ) -> CompactionJob?
 
+  /// As `pick`, of the merges of level 0 alone.
+  func pickLevelZero(
+    _ shape: TreeShape, busy: Set<UInt64>, oldestSnapshot: UInt64?
+  ) -> CompactionJob?
+
   /// How many sorted runs a new one joins at level 0: what stalls writers.
   func pendingRuns(_ shape: TreeShape) -> Int
 
@@ -104,6 +109,14 @@ protocol CompactionPicker: Sendable {
 }
 
 extension CompactionPicker {
+  /// For pickers to which level 0 comes first.
+  func pickLevelZero(
+    _ shape: TreeShape, busy: Set<UInt64>, oldestSnapshot: UInt64?
+  ) -> CompactionJob? {
+    let job = pick(shape, busy: busy, oldestSnapshot: oldestSnapshot)
+    return job.flatMap { CompactionQueue.isUrgent($0) ? $0 : nil }
+  }
+
   func pendingRuns(_ shape: TreeShape) -> Int { shape.levels[0].count }
 
   /// A job for the inputs. When no two of their tables overlap those above the output level move

@@ -10,20 +10,29 @@ struct CompactionQueue {
     _ picker: any CompactionPicker, _ shape: TreeShape, oldestSnapshot: UInt64?
   ) -> CompactionJob? {
     if running.count >= threads { return nil }
-    let isLastThread = threads > 1 && running.count == threads - 1
-    let isKept = isLastThread && !running.contains(where: CompactionQueue.isUrgent)
+    let isLast = running.count == threads - 1
+    let isKept = threads > 1 && isLast && !running.contains(where: CompactionQueue.isUrgent)
     var busy = Set(running.flatMap { $0.tables.map(\.number) })
-    // What cannot begin is left out of the next look, so each look has fewer tables.
-    while let job = picker.pick(shape, busy: busy, oldestSnapshot: oldestSnapshot) {
-      let waits =
-        running.contains { CompactionQueue.meet($0, job) }
-        || (isKept && !CompactionQueue.isUrgent(job))
-      if !waits { return job }
-      let looked = busy.count
+    if isKept {
+      let job = picker.pickLevelZero(shape, busy: busy, oldestSnapshot: oldestSnapshot)
+      return job.flatMap { meetsRunning($0) ? nil : $0 }
+    }
+    // What cannot begin is left out of the next look. A look goes through all tables, under the lock
+    // that writers want: there are only a few.
+    for _ in 0..<CompactionQueue.looks {
+      guard let job = picker.pick(shape, busy: busy, oldestSnapshot: oldestSnapshot) else {
+        return nil
+      }
+      if !meetsRunning(job) { return job }
       busy.formUnion(job.tables.map(\.number))
-      if busy.count == looked { return nil }
     }
     return nil
+  }
+
+  private static let looks = 4
+
+  private func meetsRunning(_ job: CompactionJob) -> Bool {
+    running.contains { CompactionQueue.meet($0, job) }
   }
 
   static func isUrgent(_ job: CompactionJob) -> Bool { job.inputs.contains { $0.level == 0 } }

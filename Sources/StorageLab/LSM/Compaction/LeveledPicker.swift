@@ -73,6 +73,13 @@ struct LeveledPicker: CompactionPicker {
       ?? pickReads(shape, base: base, busy: busy)
   }
 
+  func pickLevelZero(
+    _ shape: TreeShape, busy: Set<UInt64>, oldestSnapshot: UInt64?
+  ) -> CompactionJob? {
+    if shape.levels[0].count < options.levelZeroTables { return nil }
+    return pickLevelZero(shape, base: targets(shape).base, busy: busy)
+  }
+
   /// Level 0, once seeks have read as much in its tables as its merge will read: who only
   /// reads ends with one run less to look into for each of them. After LevelDB's seek
   /// compaction (version_set.cc), which counts tables that a get looked into in vain; here

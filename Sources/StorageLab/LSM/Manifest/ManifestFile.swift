@@ -47,15 +47,15 @@ struct ManifestReader {
   /// Nil when the directory has no pointer to a manifest.
   /// Errors: `corruption`, `unsupportedVersion`, `io`.
   func read(_ visit: (Int64, VersionEdit) -> Void = { _, _ in }) throws(StorageError) -> Outcome? {
-    let currentPath = joinPath(directory, ManifestFormat.currentName)
-    guard try fileSystem.exists(currentPath) else { return nil }
-    let pointer = try fileSystem.open(currentPath, .read)
-    defer { pointer.close() }
-    let number = try ManifestFormat.decodeCurrent(
-      try pointer.readAll(limit: 4096), path: currentPath)
-    let path = joinPath(directory, ManifestFormat.fileName(number))
-    guard try fileSystem.exists(path) else {
-      throw .corruption("the manifest is missing", path: path, offset: 0)
+    guard var number = try current() else { return nil }
+    var path = joinPath(directory, ManifestFormat.fileName(number))
+    // Of a database in use the manifest may be replaced between the two looks.
+    while try !fileSystem.exists(path) {
+      guard let next = try current(), next > number else {
+        throw .corruption("the manifest is missing", path: path, offset: 0)
+      }
+      number = next
+      path = joinPath(directory, ManifestFormat.fileName(number))
     }
     let file = try fileSystem.open(path, .read)
     defer { file.close() }
@@ -63,6 +63,15 @@ struct ManifestReader {
     return try bytes.withSlice { (slice) throws(StorageError) in
       try decode(slice, number: number, path: path, visit)
     }
+  }
+
+  /// The number of the manifest in force; nil without a pointer to one.
+  private func current() throws(StorageError) -> UInt64? {
+    let path = joinPath(directory, ManifestFormat.currentName)
+    guard try fileSystem.exists(path) else { return nil }
+    let pointer = try fileSystem.open(path, .read)
+    defer { pointer.close() }
+    return try ManifestFormat.decodeCurrent(try pointer.readAll(limit: 4096), path: path)
   }
 
   private func decode(

@@ -89,21 +89,33 @@ struct VersionEdit: Sendable, Equatable {
     guard removalCount <= UInt64(slice.count) else { return nil }
     for _ in 0..<removalCount {
       let level = reader.varint()
-      guard level < limit else { return nil }
+      guard reader.isIntact, level < limit else { return nil }
       edit.removals.append(Removal(level: Int(level), number: reader.varint()))
     }
     let additionCount = reader.varint()
     guard additionCount <= UInt64(slice.count) else { return nil }
     for _ in 0..<additionCount {
       let level = reader.varint()
-      guard level < limit else { return nil }
+      guard reader.isIntact, level < limit else { return nil }
       edit.additions.append(Addition(level: Int(level), table: .decode(&reader, version)))
     }
     if version >= 3 {
       let name = reader.lengthPrefixed()
       if !name.isEmpty { edit.mergeOperator = String(decoding: name.rawBuffer, as: UTF8.self) }
     }
-    return reader.isIntact && reader.isAtEnd ? edit : nil
+    return reader.isIntact && reader.isAtEnd && edit.isPossible ? edit : nil
+  }
+
+  /// Whether all numbers are such that going on from them cannot overflow.
+  private var isPossible: Bool {
+    let limit = EntryTag.maximumSequence
+    return nextFileNumber < limit && replay.lsn < limit && replay.sequence < limit
+      && unixMilliseconds < limit && durationMilliseconds < limit
+      && additions.allSatisfy {
+        $0.table.number < limit && $0.table.fileBytes < limit && $0.table.entries < limit
+          && $0.table.smallestSequence < limit && $0.table.largestSequence < limit
+          && $0.table.globalSequence < limit
+      }
   }
 
   /// The tables after this edit. Additions to level 0 join in front, those to other levels

@@ -88,8 +88,9 @@ final class LSMCursor: Cursor {
 
   @inline(__always)
   private func noteSeek() {
-    guard view.extraRuns > 0, !view.version.isSuperseded.load(ordering: .relaxed) else { return }
-    tree.noteExtraSeeks(view.extraRuns)
+    let extraRuns = merging.extraRuns
+    guard extraRuns > 0, !view.version.isSuperseded.load(ordering: .relaxed) else { return }
+    tree.noteExtraSeeks(extraRuns)
   }
 
   @inline(__always)

@@ -16,6 +16,8 @@ final class MergingSource {
     let newest: UInt64
   }
 
+  /// Tables of level 0 among the sources that a seek would be spared after their merge.
+  var extraRuns: UInt64 = 0
   private let capacity: Int
   /// Everything below lies in one piece: a cursor is made for a handful of entries, often, and
   /// each allocation costs as much as some of these.

@@ -12,8 +12,6 @@ final class ReadView: @unchecked Sendable {
   private let runCount: Int
   /// Whether a table holds range tombstones.
   let hasTableTombstones: Bool
-  /// Tables of level 0 that a seek looks into and would not after their merge.
-  let extraRuns: UInt64
 
   init(memtables: [Memtable], version: LSMVersion, mergeOperator: (any MergeOperator)?) {
     self.mergeOperator = mergeOperator
@@ -21,8 +19,6 @@ final class ReadView: @unchecked Sendable {
     self.version = version
     memtableCount = memtables.count
     levelCount = (version.shape.deepest ?? 0) + 1
-    let isLevelZeroAlone = version.levels.dropFirst().allSatisfy { $0.count == 0 }
-    extraRuns = UInt64(max(0, version.levels[0].count - (isLevelZeroAlone ? 1 : 0)))
     runCount =
       memtables.count + version.levels[0].count + version.levels.dropFirst().count { $0.count > 0 }
     hasTableTombstones = version.levels.contains { !$0.tombstoneTables.isEmpty }
@@ -179,6 +175,7 @@ final class ReadView: @unchecked Sendable {
       merging.add(age: index, newest: newest) { MemtableSource(memtable, head: $0) }
     }
     let levelZero = version.levels[0]
+    var runs = 0
     for (index, run) in levelZero.runs.enumerated() {
       let table = levelZero.tables[index].metadata
       if !table.range.mayMeet(range) { continue }
@@ -186,10 +183,13 @@ final class ReadView: @unchecked Sendable {
         counters.count(.bloomPrefixUseful)
         continue
       }
+      runs += 1
       merging.add(age: age(level: 0, table: index), newest: table.largestSequence) {
         LevelSource(run, head: $0, .single)
       }
     }
+    // Alone, level 0 would still be one run after its merge.
+    merging.extraRuns = UInt64(max(0, levelCount > 1 ? runs : runs - 1))
     for index in 1..<max(1, levelCount) where version.levels[index].count > 0 {
       if let denied = probe?.deniedTables(of: version.levels[index]) {
         _ = counters.add(.bloomPrefixUseful, UInt64(denied))

@@ -42,7 +42,9 @@ final class BlockCache: @unchecked Sendable {
   init(budget: Int, counters: LSMCounters, blockBytes: Int = 2048) {
     self.budget = budget
     self.counters = counters
-    frameCount = max(8, budget / max(128, min(1536, blockBytes / 4 * 3)))
+    // The frames themselves take a tenth of the budget at most.
+    let least = 10 * MemoryLayout<Frame>.stride
+    frameCount = max(8, budget / max(least, min(1536, blockBytes / 4 * 3)))
     frames = .allocate(capacity: frameCount)
     for index in 0..<frameCount {
       (frames + index).initialize(

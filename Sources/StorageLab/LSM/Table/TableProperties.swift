@@ -48,6 +48,8 @@ struct TableProperties: Sendable, Equatable {
     properties.restartInterval = UInt32(truncatingIfNeeded: reader.varint())
     if version >= 2 {
       properties.filterKeys = reader.varint()
+      // Each entry adds its key and one prefix at most.
+      guard properties.filterKeys / 2 <= properties.entries else { return nil }
       guard let extractor = PrefixExtractor.decode(&reader) else { return nil }
       properties.prefixExtractor = extractor
     } else {

@@ -15,6 +15,8 @@ final class TableSource: EntrySource {
   private static let missesBeforeStreaming = 4
   /// Bytes up to which a block is read together with the one before.
   private static let longestAhead: UInt64 = 16 << 10
+  /// A larger buffer, grown by a large block, is not kept.
+  private static let keptBytes = 64 << 10
 
   private let reader: TableReader
   private let reading: BlockReading
@@ -65,6 +67,7 @@ final class TableSource: EntrySource {
     } else {
       sequentialMisses += 1
       let loaded = try reader.loadBlock(index, readStored(index))
+      if stored.count > TableSource.keptBytes { stored = .unused }
       pinned = loaded
       payload = BlockCache.payload(loaded)
     }
