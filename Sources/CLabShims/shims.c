@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,6 +75,15 @@ void lab_name_thread(const char *name) {
   pthread_setname_np(pthread_self(), name);
 #else
   pthread_setname_np(name);
+#endif
+}
+
+void lab_yield_to_others(void) {
+#if defined(__linux__)
+  id_t thread = (id_t)gettid();
+  errno = 0;
+  int niceness = getpriority(PRIO_PROCESS, thread);
+  if (errno == 0) setpriority(PRIO_PROCESS, thread, niceness + 5);
 #endif
 }
 

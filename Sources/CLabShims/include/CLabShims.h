@@ -47,6 +47,10 @@ int64_t lab_next_data(int fd, int64_t position, int64_t *end);
 /// Names the calling thread for debuggers and profilers; at most 15 bytes count.
 void lab_name_thread(const char *name);
 
+/// Lets the process's other threads go before the calling one where processors are scarce: a third
+/// of their share. A hint, where the system knows priorities of threads.
+void lab_yield_to_others(void);
+
 /// Prefetches the cache line at `address` for reading.
 static inline void lab_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 /// Prefetches the cache line at `address` for writing.

@@ -63,9 +63,11 @@ public final class WaitableLock: @unchecked Sendable {
 public final class LabThread: @unchecked Sendable {
   private final class Start {
     let name: String
+    let isYielding: Bool
     let body: @Sendable () -> Void
-    init(name: String, body: @escaping @Sendable () -> Void) {
+    init(name: String, isYielding: Bool, body: @escaping @Sendable () -> Void) {
       self.name = name
+      self.isYielding = isYielding
       self.body = body
     }
   }
@@ -73,16 +75,21 @@ public final class LabThread: @unchecked Sendable {
   private var handle = pthread_t()
   private var isJoined = false
 
-  /// Starts the thread. `name` shows in debuggers and profilers (15 bytes at most).
+  /// Starts the thread. `name` shows in debuggers and profilers (15 bytes at most). `isYielding`:
+  /// others go first where processors are scarce.
   /// Errors: `io` when the system has no thread to give.
-  public init(name: String, _ body: @escaping @Sendable () -> Void) throws(StorageError) {
-    let start = Unmanaged.passRetained(Start(name: String(name.prefix(15)), body: body))
+  public init(
+    name: String, isYielding: Bool = false, _ body: @escaping @Sendable () -> Void
+  ) throws(StorageError) {
+    let start = Unmanaged.passRetained(
+      Start(name: String(name.prefix(15)), isYielding: isYielding, body: body))
     let status = pthread_create(
       &handle, nil,
       { argument in
         guard let argument else { return nil }
         let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
         lab_name_thread(start.name)
+        if start.isYielding { lab_yield_to_others() }
         start.body()
         return nil
       }, start.toOpaque())

@@ -173,7 +173,11 @@ extension LSMTree {
     guard options.maintenance == .background, !options.isReadOnly else { return }
     threads.append(try LabThread(name: "lsm-flush") { [self] in flushLoop() })
     for index in 0..<tuning.compactionThreads {
-      threads.append(try LabThread(name: "lsm-compact-\(index)") { [self] in compactionLoop() })
+      // A merge can wait: when it may not, writers are slowed down and leave it the processor.
+      threads.append(
+        try LabThread(name: "lsm-compact-\(index)", isYielding: true) { [self] in
+          compactionLoop()
+        })
     }
   }
 
