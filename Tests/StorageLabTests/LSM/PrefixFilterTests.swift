@@ -40,10 +40,14 @@ import Testing
   @Test(arguments: [nil, PrefixExtractor.fixed(1), .fixed(65_536), .delimiter(0), .delimiter(255)])
   func isKeptInATable(_ extractor: PrefixExtractor?) throws {
     var properties = TableProperties()
+    properties.entries = 7
     properties.filterKeys = 12
     properties.prefixExtractor = extractor
     let bytes = properties.encoded
     #expect(bytes.withSlice { TableProperties.decode($0, version: 2) } == properties)
+    // Seven entries have seven keys and seven prefixes at most.
+    properties.filterKeys = 1 << 63
+    #expect(properties.encoded.withSlice { TableProperties.decode($0, version: 2) } == nil)
     var writer = ByteWriter()
     writer.integer(UInt8(3))
     writer.varint(1)
