@@ -50,12 +50,7 @@ final class BlockStream {
     readBytes = min(2 * readBytes, BlockStream.longestRead)
     let dataEnd = reader.index.payload(reader.blockCount)
     if limit > end { end = min(limit, dataEnd) }
-    let length = Int(end - handle.offset)
-    stored.removeAll()
-    let room = stored.reserve(length)
-    try reader.readStored(
-      into: UnsafeMutableRawBufferPointer(start: room, count: length), at: handle.offset)
-    stored.advance(length)
+    try reader.readStored(handle.offset..<end, into: &stored)
     storedStart = handle.offset
   }
 }

@@ -232,7 +232,18 @@ final class TableReader: @unchecked Sendable {
     }
   }
 
-  /// Reads stored bytes for a caller that goes through many blocks in order.
+  /// Reads the stored bytes at these offsets in place of what `buffer` holds.
+  func readStored(
+    _ offsets: Range<UInt64>, into buffer: inout OutputBuffer
+  ) throws(StorageError) {
+    let length = Int(offsets.upperBound - offsets.lowerBound)
+    buffer.removeAll()
+    let room = buffer.reserve(length)
+    try readStored(
+      into: UnsafeMutableRawBufferPointer(start: room, count: length), at: offsets.lowerBound)
+    buffer.advance(length)
+  }
+
   func readStored(
     into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
   ) throws(StorageError) {

@@ -86,12 +86,7 @@ final class TableSource: EntrySource {
         let next = reader.handle(index + 1)
         if next.length <= TableSource.longestAhead { end = next.end }
       }
-      let length = Int(end - handle.offset)
-      stored.removeAll()
-      let room = stored.reserve(length)
-      try reader.readStored(
-        into: UnsafeMutableRawBufferPointer(start: room, count: length), at: handle.offset)
-      stored.advance(length)
+      try reader.readStored(handle.offset..<end, into: &stored)
       storedStart = handle.offset
     }
     return stored.slice.dropFirst(Int(handle.offset - storedStart)).prefix(Int(handle.length))
