@@ -59,6 +59,12 @@ import Testing
     #expect(other.status != 0 && other.error.contains("ingest"))
   }
 
+  /// More than a pipe holds, for a process that ends without having read it.
+  @Test func inputThatNobodyReadsIsNoError() async throws {
+    let unread = try await labctl("--version", input: String(repeating: "a\t1\n", count: 1 << 18))
+    #expect(unread.status == 0)
+  }
+
   @Test func mergesWantTheirOperator() async throws {
     var options = EngineOptions(path: path)
     options.mergeOperator = AppendOperator()

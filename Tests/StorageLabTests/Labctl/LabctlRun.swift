@@ -13,11 +13,19 @@ struct LabctlRun {
   ) async throws -> LabctlRun {
     let directory = URL(fileURLWithPath: ProcessInfo.processInfo.arguments[0])
       .deletingLastPathComponent()
+    // A file, not a pipe: a command that ends without reading its input would end the tests too,
+    // by SIGPIPE.
+    let scratch = try TemporaryDirectory()
+    try Data(input.utf8).write(to: URL(fileURLWithPath: scratch.file("input")))
+    let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: scratch.file("input")))
+    defer { try? file.close() }
     let result = try await Subprocess.run(
       .path(.init(directory.appendingPathComponent("labctl").path)),
       arguments: Arguments(arguments),
       environment: .inherit.updating(environment.mapValues(Optional.some)),
-      input: .string(input), output: .string(limit: 1 << 24), error: .string(limit: 1 << 20))
+      input: .fileDescriptor(
+        .init(rawValue: file.fileDescriptor), closeAfterSpawningProcess: false),
+      output: .string(limit: 1 << 24), error: .string(limit: 1 << 20))
     let status: Int32 =
       switch result.terminationStatus {
       case .exited(let code): code
