@@ -10,6 +10,7 @@ let package = Package(
   name: "StorageLab",
   products: [
     .library(name: "StorageLab", targets: ["StorageLab"]),
+    .library(name: "LabctlKit", targets: ["LabctlKit"]),
     .executable(name: "labctl", targets: ["labctl"]),
   ],
   traits: [
@@ -41,13 +42,14 @@ let package = Package(
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
       swiftSettings: swiftSettings),
-    .executableTarget(
-      name: "labctl",
+    .target(
+      name: "LabctlKit",
       dependencies: [
         "StorageLab",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swiftSettings),
+    .executableTarget(name: "labctl", dependencies: ["LabctlKit"], swiftSettings: swiftSettings),
     .target(name: "CTestProbes", path: "Tests/CTestProbes"),
     .testTarget(
       name: "StorageLabTests",
@@ -56,6 +58,9 @@ let package = Package(
         .product(name: "Subprocess", package: "swift-subprocess"),
       ],
       resources: [.copy("Scripts"), .copy("Fixtures")],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "LabctlKitTests", dependencies: ["LabctlKit", "StorageLab"],
       swiftSettings: swiftSettings),
   ],
   swiftLanguageModes: [.v6]

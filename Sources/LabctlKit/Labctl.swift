@@ -1,10 +1,11 @@
 import ArgumentParser
 import StorageLab
 
-/// The command line: one file per command; each parses, calls `StorageLab` and renders.
-@main
-struct Labctl: ParsableCommand {
-  static let configuration = CommandConfiguration(
+/// The command line: one file per command; each parses, calls `StorageLab` and renders. A library,
+/// so that a package with engines of its own has every command for them: it registers them and
+/// calls `Labctl.main()`.
+public struct Labctl: ParsableCommand {
+  public static let configuration = CommandConfiguration(
     commandName: "labctl",
     abstract: "A laboratory for storage engines: measure, inspect and use them side by side.",
     discussion: """
@@ -29,9 +30,11 @@ struct Labctl: ParsableCommand {
       LSMCommand.self, EnginesCommand.self, DataCommand.self, CalibrateCommand.self,
     ])
 
+  public init() {}
+
   /// Parses and runs, then turns what was thrown into a message on standard error and one of
   /// the documented exit codes.
-  static func main() {
+  public static func main() {
     do {
       var command = try parseAsRoot()
       try command.run()

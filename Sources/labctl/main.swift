@@ -1,0 +1,3 @@
+import LabctlKit
+
+Labctl.main()
