@@ -20,9 +20,13 @@ struct BenchCommand: ParsableCommand {
         labctl bench readrandom --engines lsm,lsm:block=4KiB+restart=8,lsm:tiered
         labctl bench readrandom --cold --records 4000000 --cache 112MiB --operations 10000
         labctl bench --workload ycsb-a --threads 2 --durability commit --rounds 5
+        labctl bench compare bench-results/before latest
         labctl bench show latest
       """,
-    subcommands: [BenchRunCommand.self, BenchShowCommand.self, BenchListCommand.self],
+    subcommands: [
+      BenchRunCommand.self, BenchCompareCommand.self, BenchSelfCommand.self,
+      BenchShowCommand.self, BenchListCommand.self,
+    ],
     defaultSubcommand: BenchRunCommand.self)
 }
 
@@ -115,7 +119,7 @@ struct BenchRunCommand: ParsableCommand {
     if configuration.workloads.contains(where: { $0.hasPrefix("airports") }) {
       environment.datasets = try location.library()
     }
-    let progress = ProgressBox()
+    let progress = ProgressBox("bench")
     environment.progress = { progress.update($0, $1) }
     if keep { environment.removeTree = { _ in } }
     let runner = try BenchRunner(
@@ -146,14 +150,15 @@ extension Distribution: ExpressibleByArgument {}
 extension BenchConfiguration.KeyStyle: ExpressibleByArgument {}
 
 /// A progress line that the runner's closure may hold.
-private final class ProgressBox: @unchecked Sendable {
-  private var line = ProgressLine("bench")
+final class ProgressBox: @unchecked Sendable {
+  private var line: ProgressLine
+  init(_ label: String) { line = ProgressLine(label) }
   func update(_ fraction: Double, _ detail: String) { line.update(fraction, detail) }
   func finish() { line.finish() }
 }
 
 /// A directory of this run's own, removed at the end and when the user interrupts.
-private final class WorkDirectory {
+final class WorkDirectory {
   let path: String
   private let keep: Bool
   private var sources: [any DispatchSourceSignal] = []

@@ -11,10 +11,9 @@ struct BundleStore {
 
   init(_ directory: String) { self.directory = directory }
 
-  /// Writes the bundle and its reports; returns their directory.
-  func save(_ bundle: RunBundle) throws(StorageError) -> String {
-    let time = bundle.startedAt.replacing(":", with: "-")
-    let base = joinPath(directory, "\(time)-\(bundle.configuration.seed)")
+  /// Makes a directory that was not there, named by time and seed.
+  private func newDirectory(_ startedAt: String, _ seed: UInt64) throws(StorageError) -> String {
+    let base = joinPath(directory, "\(startedAt.replacing(":", with: "-"))-\(seed)")
     var path = base
     var number = 2
     while try fileSystem.exists(path) {
@@ -22,6 +21,22 @@ struct BundleStore {
       number += 1
     }
     try fileSystem.createDirectory(path)
+    return path
+  }
+
+  /// Writes the sweep and its report; returns their directory.
+  func save(_ sweep: Sweep) throws -> String {
+    let path = try newDirectory(sweep.startedAt, sweep.base.seed)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    try write(Array(SweepReport.render(sweep).utf8), joinPath(path, "report.txt"))
+    try write([UInt8](try encoder.encode(sweep)), joinPath(path, Sweep.fileName))
+    return path
+  }
+
+  /// Writes the bundle and its reports; returns their directory.
+  func save(_ bundle: RunBundle) throws(StorageError) -> String {
+    let path = try newDirectory(bundle.startedAt, bundle.configuration.seed)
     try write(Array(HTMLReport.render(bundle).utf8), joinPath(path, "report.html"))
     try write(Array(MarkdownReport.render(bundle).utf8), joinPath(path, "report.md"))
     // Last: a directory with a bundle is complete.

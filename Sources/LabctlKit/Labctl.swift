@@ -15,6 +15,7 @@ public struct Labctl: ParsableCommand {
         labctl db scan /tmp/books --prefix isbn-
         labctl verify /tmp/books
         labctl bench
+        labctl sweep --axis read-fraction=0..1
         labctl lsm simulate
         labctl lsm timeline /tmp/logs --output timeline.html
         labctl data list
@@ -27,7 +28,8 @@ public struct Labctl: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
-      LSMCommand.self, EnginesCommand.self, DataCommand.self, CalibrateCommand.self,
+      SweepCommand.self, LSMCommand.self, EnginesCommand.self, DataCommand.self,
+      CalibrateCommand.self,
     ])
 
   public init() {}

@@ -50,6 +50,15 @@ extension BTreeEngine {
   /// The registry's entry, with the tuning by default.
   public static let registryEntry = EngineRegistry.Entry(
     name: engineName,
-    summary: "copy-on-write B-tree under a write-ahead log; snapshots and checkpoints in O(1)"
+    summary: "copy-on-write B-tree under a write-ahead log; snapshots and checkpoints in O(1)",
+    tuned: { (setting) throws(StorageError) in
+      var tuning = BTreeTuning()
+      tuning.pageSize = try SettingText.pageBytes(
+        setting, engine: engineName, "a power of two from 4KiB to 64KiB")
+      try tuning.validate()
+      return .init(name: setting, summary: "the B-tree, tuned") {
+        [tuning] (options) throws(StorageError) in try BTreeEngine.open(options, tuning)
+      }
+    }
   ) { (options) throws(StorageError) in try BTreeEngine.open(options) }
 }

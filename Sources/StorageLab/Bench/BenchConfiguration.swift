@@ -19,6 +19,8 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
   public var isCold: Bool?
   /// Set when the run overrides the workloads' own distributions.
   public var distribution: Distribution?
+  /// Of the zipfian distributions; nil, as in older bundles, is YCSB's 0.99.
+  public var zipfExponent: Double?
   public var seed: UInt64 = 42
   public var rounds = 3
 
@@ -51,6 +53,10 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
       "operations must lie between 1 and 10,000,000,000")
     try demand(threads >= 1 && threads <= 256, "threads must lie between 1 and 256")
     try demand(rounds >= 1 && rounds <= 1_000, "rounds must lie between 1 and 1,000")
+    let exponents = Zipfian.exponents
+    try demand(
+      zipfExponent.map(exponents.contains) ?? true,
+      "the Zipf exponent must lie between \(exponents.lowerBound) and \(exponents.upperBound)")
     try demand(cacheBytes >= 0, "the cache size is negative")
     _ = try durabilityClass()
   }

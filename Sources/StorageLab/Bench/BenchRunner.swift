@@ -156,7 +156,8 @@ public struct BenchRunner {
         operations: workload.operations(
           configuration.operations, records: records, thread: thread,
           threads: configuration.threads),
-        thread: thread, threads: configuration.threads, seed: configuration.seed)
+        thread: thread, threads: configuration.threads, seed: configuration.seed,
+        zipfExponent: configuration.zipfExponent ?? Zipfian.defaultExponent)
       digest = Hash64.hash(digest ^ stream.digest())
     }
     let text = String(digest, radix: 16)

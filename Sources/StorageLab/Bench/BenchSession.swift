@@ -185,7 +185,8 @@ final class BenchSession {
     var stream = RequestStream(
       .warming, distribution: configuration.distribution ?? workload.distribution,
       recordCount: source.count, insertBase: insertBase, operations: requests,
-      thread: 0, threads: 1, seed: configuration.seed &+ 1 &+ piece)
+      thread: 0, threads: 1, seed: configuration.seed &+ 1 &+ piece,
+      zipfExponent: configuration.zipfExponent ?? Zipfian.defaultExponent)
     let executor = RequestExecutor(
       engine, name: name, source, ledger, isAlone: true,
       sheet: AnswerSheet(source, ledger, workload: .warming))
@@ -287,7 +288,8 @@ final class BenchSession {
       recordCount: source.count, insertBase: insertBase,
       operations: workload.operations(
         configuration.operations, records: source.count, thread: thread, threads: threads),
-      thread: thread, threads: threads, seed: configuration.seed)
+      thread: thread, threads: threads, seed: configuration.seed,
+      zipfExponent: configuration.zipfExponent ?? Zipfian.defaultExponent)
   }
 
   // MARK: The writer beside readers

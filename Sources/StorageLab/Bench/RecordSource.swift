@@ -49,6 +49,8 @@ final class SyntheticRecords: RecordSource, @unchecked Sendable {
 
   private static let headerBytes = 12
 
+  static func keyBytes(_ form: KeyForm) -> Int { form == .hashedUser ? 24 : 16 }
+
   private let keyForm: KeyForm
   let count: Int
   let maximumValueBytes: Int
@@ -64,7 +66,7 @@ final class SyntheticRecords: RecordSource, @unchecked Sendable {
     self.keyForm = keyForm
     self.count = count
     share = UInt64.max / UInt64(max(1, count))
-    keyLength = keyForm == .hashedUser ? 24 : 16
+    keyLength = SyntheticRecords.keyBytes(keyForm)
     maximumValueBytes = max(RecordLimits.minimumValueBytes, valueBytes)
     places = 256 << 10
     pool = SyntheticRecords.makePool(bytes: Int(places) + maximumValueBytes, seed: seed)

@@ -62,7 +62,8 @@ struct RequestStream {
   /// `operations` is this thread's share.
   init(
     _ workload: Workload, distribution: Distribution, recordCount: Int, insertBase: Int,
-    operations: Int, thread: Int, threads: Int, seed: UInt64
+    operations: Int, thread: Int, threads: Int, seed: UInt64,
+    zipfExponent: Double = Zipfian.defaultExponent
   ) {
     self.workload = workload
     self.thread = thread
@@ -74,7 +75,8 @@ struct RequestStream {
     let name = Array(workload.name.utf8).withSlice { Hash64.hash($0) }
     random = SeededRandom(seed: seed).split(name).split(UInt64(thread))
     chooser = RecordChooser(
-      distribution, count: self.recordCount, start: self.recordCount / max(1, threads) * thread)
+      distribution, count: self.recordCount, start: self.recordCount / max(1, threads) * thread,
+      exponent: zipfExponent)
     permutation = Permutation(
       count: self.recordCount, seed: SeededRandom(seed: seed).split(name).split(1 << 32))
   }

@@ -2,15 +2,14 @@ import Foundation
 
 /// What a workload's rounds say about the engines: which is faster, or that they do not say.
 public struct Verdict: Sendable, Equatable {
-  /// Fewer rounds have no spread to judge by.
-  public static let neededRounds = 3
+  public static let neededRounds = Comparison.neededRounds
 
   public enum Outcome: Sendable, Equatable {
     /// There was nothing to compare with.
     case alone
-    /// Every round of `winner` was faster than every round of every other engine.
+    /// `winner` is faster than each of the others.
     case faster(winner: String, ratio: Double, than: String)
-    /// The ranges of the fastest and of `others` overlap.
+    /// The fastest may be no faster than `from`.
     case cannotTell(fastest: String, from: [String])
     /// Too few rounds; `ahead` had the higher median.
     case tooFewRounds(ahead: String, ratio: Double, than: String)
@@ -41,26 +40,35 @@ public struct Verdict: Sendable, Equatable {
         + "\(Verdict.reason(first, second))."
       return
     }
-    let close = others.filter { $0.highest >= first.lowest }
+    let comparisons = others.map { other in
+      Comparison(paired: first.rates, with: other.rates, noiseFloor: workload.noiseFloor)
+    }
+    let judged = Array(zip(others, comparisons))
+    let close = judged.filter { $1.outcome != .faster }
     if !close.isEmpty {
-      outcome = .cannotTell(fastest: first.name, from: close.map(\.name))
-      let far = others.filter { $0.highest < first.lowest }
+      outcome = .cannotTell(fastest: first.name, from: close.map(\.0.name))
+      let ratios = close.map { other, comparison in
+        "\(comparison.text) the rate of \(other.name)"
+      }
+      let smallest = close.map(\.1.resolution).max() ?? 0
       var text =
-        "Cannot tell \(first.name) from \(Verdict.list(close.map(\.name))): their rounds "
-        + "overlap (\(([first] + close).map(\.range).joined(separator: ", ")))"
+        "Cannot tell \(first.name) from \(Verdict.list(close.map(\.0.name))): it had "
+        + "\(Verdict.list(ratios)), and these rounds could not have shown a difference below "
+        + Verdict.share(smallest)
+      let far = judged.filter { $1.outcome == .faster }
       if !far.isEmpty {
         text +=
           "; \(first.name) is ahead of "
-          + Verdict.list(
-            far.map { "\($0.name) (\(Verdict.times(Verdict.ratio(first.rate, $0.rate))))" })
-        text += ", and against \(far[0].name) \(Verdict.reason(first, far[0]))"
+          + Verdict.list(far.map { other, comparison in "\(other.name) (\(comparison.text))" })
+          + ", and against \(far[0].0.name) \(Verdict.reason(first, far[0].0))"
       }
       sentence = text + "."
       return
     }
-    outcome = .faster(winner: first.name, ratio: ratio, than: second.name)
+    outcome = .faster(winner: first.name, ratio: comparisons[0].ratio, than: second.name)
+    let leads = judged.map { other, comparison in "\(comparison.text) the rate of \(other.name)" }
     sentence =
-      "\(first.name) won, \(Verdict.lead(first, others)): against \(second.name) "
+      "\(first.name) won, \(Verdict.list(leads)): against \(second.name) "
       + "\(Verdict.reason(first, second))."
   }
 
@@ -70,9 +78,8 @@ public struct Verdict: Sendable, Equatable {
   private struct Contender {
     let name: String
     let rounds: Int
+    let rates: [Double]
     let rate: Double
-    let lowest: Double
-    let highest: Double
     let requests: Double
     /// Per request.
     let microseconds: Double
@@ -96,8 +103,7 @@ public struct Verdict: Sendable, Equatable {
       name = result.engine
       rounds = result.rounds.count
       rate = middle { $0.rate }
-      lowest = result.rounds.map(\.rate).min() ?? 0
-      highest = result.rounds.map(\.rate).max() ?? 0
+      rates = result.rounds.map(\.rate)
       requests = middle { Double($0.operations) }
       microseconds = middle { $0.seconds * 1e6 / Double(max(1, $0.operations)) }
       cpuMicroseconds = middle { $0.cpuMicroseconds }
@@ -111,11 +117,10 @@ public struct Verdict: Sendable, Equatable {
       writeAmplification = ratios.isEmpty ? nil : Statistics.median(ratios)
     }
 
-    var range: String { "\(name) \(Verdict.count(lowest))–\(Verdict.count(highest))/s" }
   }
 
   private static func lead(_ first: Contender, _ others: [Contender]) -> String {
-    list(others.map { "\(times(ratio(first.rate, $0.rate))) the rate of \($0.name)" })
+    list(others.map { "\(Quantity.times(ratio(first.rate, $0.rate))) the rate of \($0.name)" })
   }
 
   /// What the counters of two engines show: where the first did less, and where it did more
@@ -181,8 +186,9 @@ public struct Verdict: Sendable, Equatable {
     second > 0 ? first / second : .infinity
   }
 
-  private static func times(_ ratio: Double) -> String {
-    ratio.isFinite ? String(format: ratio < 10 ? "%.2f" : "%.1f", ratio) + "×" : "∞×"
+  private static func share(_ value: Double) -> String {
+    value.isFinite && value < 10
+      ? String(format: "%.*f %%", value < 0.1 ? 1 : 0, value * 100) : "any size"
   }
 
   private static func small(_ value: Double) -> String {
@@ -197,72 +203,5 @@ public struct Verdict: Sendable, Equatable {
     guard let last = parts.last else { return "" }
     return parts.count == 1
       ? last : parts.dropLast().joined(separator: ", ") + " and " + last
-  }
-}
-
-/// Statistics of a handful of rounds.
-public enum Statistics {
-  /// 0 for none.
-  public static func median(_ values: [Double]) -> Double {
-    let sorted = values.sorted()
-    if sorted.isEmpty { return 0 }
-    let middle = sorted.count / 2
-    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-  }
-
-  /// Median absolute deviation from the median.
-  public static func deviation(_ values: [Double]) -> Double {
-    let center = median(values)
-    return median(values.map { abs($0 - center) })
-  }
-}
-
-/// Numbers as text, the same in every report.
-public enum Quantity {
-  /// A whole number with commas: `1,234,567`.
-  public static func grouped(_ value: Double) -> String {
-    guard value.isFinite, abs(value) < 1e18 else { return "∞" }
-    let digits = String(Int(value.rounded()).magnitude)
-    var text = ""
-    for (index, digit) in digits.enumerated() {
-      if index > 0 && (digits.count - index) % 3 == 0 { text += "," }
-      text.append(digit)
-    }
-    return value < 0 && text != "0" ? "-" + text : text
-  }
-
-  /// Three significant digits and a binary unit: `1.5 MiB`.
-  public static func bytes(_ value: Double) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"]
-    var scaled = value
-    var unit = 0
-    while abs(scaled) >= 1024 && unit < units.count - 1 {
-      scaled /= 1024
-      unit += 1
-    }
-    let digits = unit == 0 || abs(scaled) >= 100 ? 0 : abs(scaled) >= 10 ? 1 : 2
-    return String(format: "%.\(digits)f ", scaled) + units[unit]
-  }
-
-  /// Nanoseconds as microseconds.
-  public static func microseconds(_ nanoseconds: Double) -> String {
-    let value = nanoseconds / 1e3
-    return value >= 1_000
-      ? grouped(value)
-      : String(format: value >= 100 ? "%.0f" : value >= 10 ? "%.1f" : "%.2f", value)
-  }
-
-  public static func ratio(_ value: Double?) -> String {
-    guard let value else { return "–" }
-    if value == 0 { return "0" }
-    return String(format: value >= 100 ? "%.0f" : value >= 10 ? "%.1f" : "%.2f", value)
-  }
-
-  public static func percent(_ value: Double?) -> String {
-    value.map { String(format: "%.1f", $0 * 100) } ?? "–"
-  }
-
-  public static func seconds(_ value: Double) -> String {
-    value >= 100 ? String(format: "%.0f s", value) : String(format: "%.2f s", value)
   }
 }

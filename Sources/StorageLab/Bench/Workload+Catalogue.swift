@@ -7,10 +7,11 @@ extension Workload {
 
   /// Errors: `invalidArgument` with the names there are.
   public static func named(_ name: String) throws(StorageError) -> Workload {
+    if name.contains(":") { return try made(name.lowercased()) }
     guard let workload = all.first(where: { $0.name == name.lowercased() }) else {
       throw StorageError(
         .invalidArgument, "there is no workload \(name)",
-        remedy: "Workloads: \(all.map(\.name).joined(separator: ", "))")
+        remedy: "Workloads: \(all.map(\.name).joined(separator: ", ")), \(madeForms)")
     }
     return workload
   }

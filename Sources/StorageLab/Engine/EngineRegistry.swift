@@ -2,7 +2,7 @@
 /// registers it in their copy and hands that to the benchmark or the command line.
 public struct EngineRegistry: Sendable {
   public struct Entry: Sendable {
-    public let name: String
+    public fileprivate(set) var name: String
     /// One line for `labctl --help` and reports.
     public let summary: String
     /// False for engines that keep nothing on disk.
@@ -90,9 +90,15 @@ public struct EngineRegistry: Sendable {
 
   public var names: [String] { entries.map(\.name) }
 
-  /// The entry of an engine, or of a variant, `name:variant`. Errors: `invalidArgument` with the
-  /// names there are; `unsupported` for an absentee.
+  /// The entry of an engine, of a variant, `name:variant`, or of a twin of either, `name#2`.
+  /// Errors: `invalidArgument` with the names there are; `unsupported` for an absentee.
   public func entry(_ name: String) throws(StorageError) -> Entry {
+    let original = EngineTwin.original(name)
+    if original != name {
+      var entry = try entry(original)
+      entry.name = name
+      return entry
+    }
     if let colon = name.firstIndex(of: ":") {
       let engine = try entry(String(name[..<colon]))
       if let variant = try engine.variant(String(name[name.index(after: colon)...])) {

@@ -37,7 +37,7 @@ struct LSMSettings: Sendable {
     }
     let value = String(setting[setting.index(after: equals)...])
     switch setting[..<equals] {
-    case "block": return set(&tuning.blockBytes, byteCount(value))
+    case "block": return set(&tuning.blockBytes, SettingText.byteCount(value))
     case "restart": return set(&tuning.restartInterval, Int(value))
     case "bloom": return set(&tuning.bloomBitsPerKey, Int(value))
     case "index": return set(&tuning.indexSearch, IndexSearch(rawValue: value))
@@ -47,8 +47,8 @@ struct LSMSettings: Sendable {
     case "ratio": return set(&tuning.levelRatio, Int(value))
     case "runs": return set(&tuning.runsPerTier, Int(value))
     case "threads": return set(&tuning.compactionThreads, Int(value))
-    case "rate": return set(&tuning.writeBytesPerSecond, byteCount(value))
-    case "table": return set(&tuning.tableBytes, byteCount(value))
+    case "rate": return set(&tuning.writeBytesPerSecond, SettingText.byteCount(value))
+    case "table": return set(&tuning.tableBytes, SettingText.byteCount(value))
     default: return false
     }
   }
@@ -69,14 +69,5 @@ struct LSMSettings: Sendable {
     let names = text.split(separator: "-", omittingEmptySubsequences: false)
     let known = names.compactMap { BlockCompression(rawValue: String($0)) }
     return known.count == names.count ? known : nil
-  }
-
-  /// `4096`, `4KiB`, `16MiB`.
-  private static func byteCount(_ text: String) -> Int? {
-    for (unit, shift) in [("KiB", 10), ("MiB", 20)] where text.hasSuffix(unit) {
-      guard let number = Int(text.dropLast(3)), (0...(1 << 20)).contains(number) else { return nil }
-      return number << shift
-    }
-    return Int(text)
   }
 }

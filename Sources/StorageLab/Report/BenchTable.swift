@@ -27,12 +27,10 @@ enum BenchTable {
         let values = rounds.compactMap(value)
         return values.isEmpty ? nil : Statistics.median(values)
       }
-      let rate = median { $0.rate }
-      let spread = rate > 0 ? Statistics.deviation(rounds.map(\.rate)) / rate : 0
+      let rate = RateSummary(engine)
       let latency = engine.latency
       return [
-        engine.engine, Quantity.grouped(rate),
-        rounds.count > 1 ? String(format: "%.1f", spread * 100) : "–",
+        engine.engine, Quantity.grouped(rate.median), rate.spreadText,
         Quantity.microseconds(Double(latency.p50)), Quantity.microseconds(Double(latency.p95)),
         Quantity.microseconds(Double(latency.p99)), Quantity.microseconds(Double(latency.p999)),
         Quantity.microseconds(Double(latency.maximum)),
@@ -139,7 +137,8 @@ enum BenchHeader {
           bundle.overhead.putNanoseconds)),
       Line(
         label: "columns",
-        text: "ops/s: median of the rounds, ± its median deviation; w-amp: file bytes written per "
+        text:
+          "ops/s: median of the rounds, ±: half its 95 % bootstrap interval; w-amp: file bytes written per "
           + "byte put, upkeep included; r-amp: file bytes read per byte returned; s-amp: file "
           + "bytes without log per live byte; os r/op: pages of 4 KiB that the operating system "
           + "fetched per request, os w-amp: bytes it counted as written per byte put; settle: time until no work was left; RSS: most "

@@ -24,7 +24,7 @@ public enum TextReport {
   }
 
   /// The first column to the left, figures to the right.
-  private static func aligned(_ header: [String], _ rows: [[String]]) -> String {
+  static func aligned(_ header: [String], _ rows: [[String]]) -> String {
     var widths = header.map(\.count)
     for row in rows {
       for (column, cell) in row.enumerated() { widths[column] = max(widths[column], cell.count) }

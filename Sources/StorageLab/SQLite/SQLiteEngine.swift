@@ -18,7 +18,22 @@ public final class SQLiteEngine: StorageEngine {
 
   /// Its registry entry.
   public static let registryEntry = EngineRegistry.Entry(
-    name: engineName, summary: "SQLite in WAL mode, the control"
+    name: engineName, summary: "SQLite in WAL mode, the control",
+    tuned: { (setting) throws(StorageError) in
+      var tuning = SQLiteOptions()
+      tuning.pageBytes = try SettingText.pageBytes(
+        setting, engine: engineName, "a power of two from 512 to 64KiB")
+      guard tuning.pageBytes >= 512, tuning.pageBytes <= 65_536,
+        tuning.pageBytes.nonzeroBitCount == 1
+      else {
+        throw StorageError(
+          .invalidArgument, "the page size is \(tuning.pageBytes) bytes",
+          remedy: "Choose a power of two from 512 to 65536")
+      }
+      return .init(name: setting, summary: "SQLite, tuned") {
+        [tuning] (options) throws(StorageError) in try SQLiteEngine(options, tuning)
+      }
+    }
   ) { (options) throws(StorageError) in try SQLiteEngine(options) }
 
   public let options: EngineOptions

@@ -1,0 +1,25 @@
+import Foundation
+import StorageLab
+
+/// What a command that measures needs around it: a directory of its own for databases, a progress
+/// line, the time it began.
+struct BenchEnvironmentOfRun {
+  private let work: WorkDirectory
+  private let progress: ProgressBox
+
+  init(dir: String?, label: String) throws {
+    work = try WorkDirectory(in: dir, keep: false)
+    progress = ProgressBox(label)
+  }
+
+  /// Runs `body` and removes the directory after it.
+  func measure<Result>(_ body: (BenchEnvironment, String) throws -> Result) throws -> Result {
+    defer {
+      progress.finish()
+      work.remove()
+    }
+    var environment = BenchEnvironment(workDirectory: work.path)
+    environment.progress = { [progress] in progress.update($0, $1) }
+    return try body(environment, Date.now.formatted(.iso8601))
+  }
+}

@@ -1,0 +1,104 @@
+import ArgumentParser
+import Foundation
+import StorageLab
+
+struct SweepCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sweep",
+    abstract: "Compare engines along an axis: where does one overtake another?",
+    discussion: """
+      Axes, each as NAME, NAME=LOW..HIGH or NAME=A,B,C:
+      \(SweepAxis.allCases.map { "  \($0.rawValue): \($0.title)" }.joined(separator: "\n"))
+
+      Prints a row per point, and for each pair of engines in words where the winner changes. Keeps \
+      the sweep as sweep.json.
+
+      Examples:
+        labctl sweep --axis read-fraction=0..1
+        labctl sweep --axis read-fraction=0.6..0.8 --steps 5 --engines btree,lsm --rounds 5
+        labctl sweep --axis value-size=16..4096 --workload ycsb-a
+        labctl sweep --axis cache-share=0.05,0.2,1 --workload readrandom --json
+        labctl sweep --axis durability --workload write-only --operations 5000
+      """)
+
+  @Option(help: "What changes from point to point, such as read-fraction=0..1.")
+  var axis: String
+  @Option(help: "Points of a range.")
+  var steps: Int?
+  @Option(help: "Engines, separated by commas.")
+  var engines: String?
+  @Option(help: "The workload, for axes that are none themselves.")
+  var workload = SweepRunner.defaultWorkload
+  @Option(help: "Records.")
+  var records = 100_000
+  @Option(help: "Size of a value, such as 100 or 4KiB.")
+  var valueSize: ByteSize?
+  @Option(help: "Requests of a point in a round.")
+  var operations = 100_000
+  @Option(help: "Threads that send requests.")
+  var threads: Int?
+  @Option(help: "What an acknowledged write survives: none, process, interval[:MS] or commit.")
+  var durability: Durability?
+  @Option(help: "Cache budget of each engine, such as 64MiB.")
+  var cache = ByteSize(4 << 20)
+  @Option(help: "Override the workload's distribution of requests.")
+  var distribution: Distribution?
+  @Option(help: "Seed of records and requests.")
+  var seed: UInt64?
+  @Option(help: "Rounds; three or more allow a verdict.")
+  var rounds: Int?
+  @Option(help: "Where the databases are made and removed again; default: the temporary directory.")
+  var dir: String?
+  @Option(help: "Where the sweep is kept.")
+  var out = BundleStore.defaultDirectory
+  @Flag(help: "Keep nothing.")
+  var noBundle = false
+  @OptionGroup var output: OutputOptions
+
+  private func parsedAxis() throws -> (axis: SweepAxis, values: [String]) {
+    let parts = axis.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let axis = SweepAxis(rawValue: String(parts.first ?? "")) else {
+      throw StorageError(
+        .invalidArgument, "there is no axis \(parts.first ?? "")",
+        remedy: "Axes: \(SweepAxis.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    return (axis, try axis.values(parts.count > 1 ? String(parts[1]) : nil, steps: steps))
+  }
+
+  func run() throws {
+    let (axis, values) = try parsedAxis()
+    var configuration = BenchConfiguration()
+    if let engines {
+      configuration.engines = engines.split(separator: ",").map {
+        $0.trimmingCharacters(in: .whitespaces)
+      }
+    }
+    configuration.workloads = [workload.lowercased()]
+    configuration.records = records
+    configuration.operations = operations
+    configuration.cacheBytes = cache.bytes
+    if let valueSize { configuration.valueBytes = valueSize.bytes }
+    if let threads { configuration.threads = threads }
+    if let durability { configuration.durability = durability.description }
+    if let distribution { configuration.distribution = distribution }
+    if let seed { configuration.seed = seed }
+    if let rounds { configuration.rounds = rounds }
+    let run = try BenchEnvironmentOfRun(dir: dir, label: "sweep")
+    let sweep = try run.measure { environment, startedAt in
+      try SweepRunner(
+        axis, values: values, configuration, registry: .standard, environment: environment
+      ).run(startedAt: startedAt)
+    }
+    let stored = noBundle ? nil : try BundleStore(out).save(sweep)
+    if output.json {
+      struct Result: Encodable {
+        let sweep: Sweep
+        let sentences: [String]
+      }
+      try JSON.print(Result(sweep: sweep, sentences: Crossover.all(sweep).map(\.sentence)))
+    } else {
+      Terminal.output(SweepReport.render(sweep))
+    }
+    if let stored { Terminal.note("\nkept: \(stored)") }
+  }
+}

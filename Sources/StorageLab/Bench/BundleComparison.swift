@@ -1,0 +1,76 @@
+/// Two kept runs side by side: the same workloads on the same engines.
+public struct BundleComparison: Sendable, Codable {
+  public struct Row: Sendable, Codable {
+    public var workload: String
+    public var engine: String
+    public var subject: RateSummary
+    public var baseline: RateSummary
+    public var comparison: Comparison
+  }
+
+  /// Why the difference may not be the engines': what the two runs do not have in common.
+  public var differences: [String] = []
+  public var rows: [Row] = []
+  /// Workloads and engines of only one of the runs, as `workload, engine`.
+  public var onlyInBaseline: [String] = []
+  public var onlyInSubject: [String] = []
+
+  /// `subject` is judged: *faster* says that it was faster than `baseline`.
+  public init(_ subject: RunBundle, against baseline: RunBundle) {
+    differences = BundleComparison.differences(subject, baseline)
+    var unmatched = Set<String>()
+    for workload in baseline.workloads where !workload.isPreparation {
+      for engine in workload.engines { unmatched.insert("\(workload.name), \(engine.engine)") }
+    }
+    for workload in subject.workloads where !workload.isPreparation {
+      let other = baseline.workloads.first { $0.name == workload.name && !$0.isPreparation }
+      for engine in workload.engines {
+        let name = "\(workload.name), \(engine.engine)"
+        guard let match = other?.engines.first(where: { $0.engine == engine.engine }) else {
+          onlyInSubject.append(name)
+          continue
+        }
+        unmatched.remove(name)
+        let floor = max(workload.noiseFloor, other?.noiseFloor ?? 0)
+        rows.append(
+          Row(
+            workload: workload.name, engine: engine.engine, subject: RateSummary(engine),
+            baseline: RateSummary(match),
+            comparison: Comparison(
+              engine.rounds.map(\.rate), against: match.rounds.map(\.rate), noiseFloor: floor)))
+      }
+    }
+    onlyInBaseline = unmatched.sorted()
+  }
+
+  private static func differences(_ subject: RunBundle, _ baseline: RunBundle) -> [String] {
+    var texts: [String] = []
+    func note(_ name: String, _ ours: String, _ theirs: String) {
+      if ours != theirs { texts.append("\(name): \(ours) against \(theirs)") }
+    }
+    let (mine, other) = (subject.machine, baseline.machine)
+    note("processor", mine.processor, other.processor)
+    note("cores", "\(mine.cores)", "\(other.cores)")
+    note("memory", "\(mine.memoryBytes) B", "\(other.memoryBytes) B")
+    note("kernel", mine.kernel, other.kernel)
+    note("file system", mine.fileSystem, other.fileSystem)
+    note("build", mine.isDebugBuild ? "debug" : "release", other.isDebugBuild ? "debug" : "release")
+    let (ours, theirs) = (subject.configuration, baseline.configuration)
+    note("records", "\(ours.records)", "\(theirs.records)")
+    note("bytes of a value", "\(ours.valueBytes)", "\(theirs.valueBytes)")
+    note("requests", "\(ours.operations)", "\(theirs.operations)")
+    note("threads", "\(ours.threads)", "\(theirs.threads)")
+    note("durability", ours.durability, theirs.durability)
+    note("cache", "\(ours.cacheBytes) B", "\(theirs.cacheBytes) B")
+    note("keys", ours.keys?.rawValue ?? "decimal", theirs.keys?.rawValue ?? "decimal")
+    note("cold starts", "\(ours.isCold ?? false)", "\(theirs.isCold ?? false)")
+    note(
+      "distribution", ours.distribution?.rawValue ?? "each workload's own",
+      theirs.distribution?.rawValue ?? "each workload's own")
+    note(
+      "Zipf exponent", "\(ours.zipfExponent ?? Zipfian.defaultExponent)",
+      "\(theirs.zipfExponent ?? Zipfian.defaultExponent)")
+    note("seed", "\(ours.seed)", "\(theirs.seed)")
+    return texts
+  }
+}
