@@ -28,7 +28,7 @@ struct BenchSelfCommand: ParsableCommand {
   @Option(help: "Requests of a round.")
   var operations = 100_000
   @Option(help: "Rounds of a comparison.")
-  var rounds = 3
+  var rounds = 5
   @Option(help: "Seed of the first comparison; the next ones count on.")
   var seed: UInt64 = 1
   @Option(help: "Where the databases are made and removed again; default: the temporary directory.")

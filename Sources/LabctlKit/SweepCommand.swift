@@ -45,8 +45,8 @@ struct SweepCommand: ParsableCommand {
   var distribution: Distribution?
   @Option(help: "Seed of records and requests.")
   var seed: UInt64?
-  @Option(help: "Rounds; three or more allow a verdict.")
-  var rounds: Int?
+  @Option(help: "Rounds; three or more allow a verdict, more allow finer ones.")
+  var rounds = 5
   @Option(help: "Where the databases are made and removed again; default: the temporary directory.")
   var dir: String?
   @Option(help: "Where the sweep is kept.")
@@ -82,7 +82,7 @@ struct SweepCommand: ParsableCommand {
     if let durability { configuration.durability = durability.description }
     if let distribution { configuration.distribution = distribution }
     if let seed { configuration.seed = seed }
-    if let rounds { configuration.rounds = rounds }
+    configuration.rounds = rounds
     let run = try BenchEnvironmentOfRun(dir: dir, label: "sweep")
     let sweep = try run.measure { environment, startedAt in
       try SweepRunner(
