@@ -7,6 +7,7 @@
 #                      their libraries); also bench-btree-peers, bench-btree-cold (data of four
 #                      times the cache) and bench-lsm-peers alone
 #   make test-peers    the tests of the peers
+#   make bench-c-api   what a call through the C API costs over the Swift call
 #   make sanitize      tests under AddressSanitizer and ThreadSanitizer; builds anew for each
 
 SWIFT ?= swift
@@ -21,7 +22,7 @@ PEER_HEADERS := lmdb.h:liblmdb-dev rocksdb/c.h:librocksdb-dev leveldb/c.h:liblev
 TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTree|LSM|OpenTableTests|RangeGapTests|RateLimiterTests|SQLite|ReadBodyTests
 
 .PHONY: bench test bench-peers build-peers bench-btree-peers bench-btree-cold bench-lsm-peers \
-  bench-lsm-overload test-peers sanitize build lint format dependencies clean
+  bench-lsm-overload test-peers bench-c-api sanitize build lint format dependencies clean
 
 bench: build
 	.build/release/labctl bench $(ARGS)
@@ -72,6 +73,10 @@ bench-lsm-peers: build-peers
 # Ten million puts of random records as fast as they go: amplification and stalls.
 bench-lsm-overload: build-peers
 	$(LSM_BENCH) --records 10000000 --operations 10000000 --rounds 3 fillrandom readrandom $(ARGS)
+
+bench-c-api:
+	$(SWIFT) build -c release --product CAPICost
+	directory=$$(mktemp -d) && .build/release/CAPICost $$directory; rm -rf $$directory
 
 test-peers:
 	@Scripts/install-dependencies $(PEER_HEADERS)

@@ -12,6 +12,7 @@ let package = Package(
     .library(name: "StorageLab", targets: ["StorageLab"]),
     .library(name: "LabctlKit", targets: ["LabctlKit"]),
     .executable(name: "labctl", targets: ["labctl"]),
+    .library(name: "storagelab", type: .dynamic, targets: ["StorageLabC"]),
   ],
   traits: [
     .trait(name: "LMDB", description: "LMDB beside the lab's engines (liblmdb-dev)"),
@@ -49,8 +50,15 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swiftSettings),
+    .systemLibrary(name: "CStorageLab"),
+    .target(
+      name: "StorageLabC", dependencies: ["StorageLab", "CStorageLab"],
+      swiftSettings: swiftSettings),
     .executableTarget(name: "labctl", dependencies: ["LabctlKit"], swiftSettings: swiftSettings),
     .target(name: "CTestProbes", path: "Tests/CTestProbes"),
+    .executableTarget(
+      name: "CAPICost", dependencies: ["StorageLab", "StorageLabC", "CStorageLab"],
+      path: "Tests/CAPICost", swiftSettings: swiftSettings),
     .testTarget(
       name: "StorageLabTests",
       dependencies: [
@@ -58,6 +66,13 @@ let package = Package(
         .product(name: "Subprocess", package: "swift-subprocess"),
       ],
       resources: [.copy("Scripts"), .copy("Fixtures")],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "StorageLabCTests",
+      dependencies: [
+        "StorageLab", "StorageLabC", "CStorageLab",
+        .product(name: "Subprocess", package: "swift-subprocess"),
+      ],
       swiftSettings: swiftSettings),
     .testTarget(
       name: "LabctlKitTests", dependencies: ["LabctlKit", "StorageLab"],
