@@ -3,6 +3,8 @@
 #   make bench    run the main benchmark; prints where its report lies
 #   make test     everything CI checks: format, warnings, links, all tests
 #
+#   make install PREFIX=/usr/local   labctl, its man pages and completions; libstoragelab, its header,
+#                      its pkg-config file; make uninstall removes them. Needs no Swift afterwards
 #   make bench-peers   the B-tree beside LMDB, the LSM tree beside RocksDB and LevelDB (installs
 #                      their libraries); also bench-btree-peers, bench-btree-cold (data of four
 #                      times the cache) and bench-lsm-peers alone
@@ -22,7 +24,8 @@ PEER_HEADERS := lmdb.h:liblmdb-dev rocksdb/c.h:librocksdb-dev leveldb/c.h:liblev
 TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTree|LSM|OpenTableTests|RangeGapTests|RateLimiterTests|SQLite|ReadBodyTests
 
 .PHONY: bench test bench-peers build-peers bench-btree-peers bench-btree-cold bench-lsm-peers \
-  bench-lsm-overload test-peers bench-c-api sanitize build lint format dependencies clean
+  bench-lsm-overload test-peers bench-c-api build-install install uninstall sanitize \
+  build lint format dependencies clean
 
 bench: build
 	.build/release/labctl bench $(ARGS)
@@ -74,9 +77,29 @@ bench-lsm-peers: build-peers
 bench-lsm-overload: build-peers
 	$(LSM_BENCH) --records 10000000 --operations 10000000 --rounds 3 fillrandom readrandom $(ARGS)
 
-bench-c-api:
+bench-c-api: dependencies
 	$(SWIFT) build -c release --product CAPICost
 	directory=$$(mktemp -d) && .build/release/CAPICost $$directory; rm -rf $$directory
+
+# Swift's runtime goes into both files, so that they run where there is no Swift. SwiftPM links no
+# dynamic library that way; so the last step is ours.
+PREFIX ?= /usr/local
+INSTALL_BUILD := -c release --static-swift-stdlib --scratch-path .build-install
+INSTALLED := .build-install/release
+
+build-install: dependencies
+	$(SWIFT) build $(INSTALL_BUILD) --product labctl
+	$(SWIFT) build $(INSTALL_BUILD) --product storagelab-static
+	$(SWIFT)c -emit-library -static-stdlib -use-ld=lld -module-name storagelab \
+	  -o $(INSTALLED)/libstoragelab.so @$(INSTALLED)/storagelab-static.product/Objects.LinkFileList \
+	  -llz4 -lsqlite3 -Xlinker --gc-sections -Xlinker -soname=libstoragelab.so.0 \
+	  -Xlinker --version-script=Scripts/storagelab.exports -Xlinker --strip-all
+
+install: build-install
+	DESTDIR=$(DESTDIR) Scripts/install $(INSTALLED)/labctl $(INSTALLED)/libstoragelab.so $(PREFIX)
+
+uninstall:
+	DESTDIR=$(DESTDIR) Scripts/install --remove $(PREFIX)
 
 test-peers:
 	@Scripts/install-dependencies $(PEER_HEADERS)
@@ -96,4 +119,4 @@ dependencies:
 	@Scripts/install-dependencies
 
 clean:
-	rm -rf .build .build-test .build-peers .build-address .build-thread
+	rm -rf .build .build-test .build-peers .build-address .build-thread .build-install

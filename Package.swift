@@ -13,6 +13,8 @@ let package = Package(
     .library(name: "LabctlKit", targets: ["LabctlKit"]),
     .executable(name: "labctl", targets: ["labctl"]),
     .library(name: "storagelab", type: .dynamic, targets: ["StorageLabC"]),
+    // What `make install` links the library of, together with Swift's runtime.
+    .library(name: "storagelab-static", type: .static, targets: ["StorageLabC"]),
   ],
   traits: [
     .trait(name: "LMDB", description: "LMDB beside the lab's engines (liblmdb-dev)"),

@@ -88,7 +88,7 @@ struct BenchRunCommand: ParsableCommand {
 
   private func configuration() -> BenchConfiguration {
     var configuration = BenchConfiguration()
-    let registered = EngineRegistry.standard.names
+    let registered = Labctl.engines.names
     if let engines {
       configuration.engines = split(engines)
     } else {
@@ -123,7 +123,7 @@ struct BenchRunCommand: ParsableCommand {
     environment.progress = { progress.update($0, $1) }
     if keep { environment.removeTree = { _ in } }
     let runner = try BenchRunner(
-      configuration, registry: .standard, environment: environment)
+      configuration, registry: Labctl.engines, environment: environment)
     let bundle: RunBundle
     do {
       bundle = try runner.run(startedAt: Date.now.formatted(.iso8601))

@@ -32,7 +32,7 @@ struct DatabaseOptions: ParsableArguments {
   /// Opens with the engine that owns the directory, calls `body`, closes. The close's error
   /// counts: it makes the data durable.
   func withEngine<R>(_ body: (any StorageEngine) throws -> R) throws -> R {
-    let engine = try EngineRegistry.standard.openExisting(open.engineOptions(path))
+    let engine = try Labctl.engines.openExisting(open.engineOptions(path))
     let result: R
     do {
       result = try body(engine)

@@ -18,7 +18,7 @@ struct DatabaseOpenCommand: ParsableCommand {
   var engine: String?
   @OptionGroup var output: OutputOptions
 
-  static let engineNames = EngineRegistry.standard.entries.filter(\.isPersistent).map(\.name)
+  static let engineNames = Labctl.engines.entries.filter(\.isPersistent).map(\.name)
     .joined(separator: ", ")
 
   private struct Result: Encodable {
@@ -32,7 +32,7 @@ struct DatabaseOpenCommand: ParsableCommand {
     var options = database.open.engineOptions(database.path)
     let opened: any StorageEngine
     if let engine {
-      let entry = try EngineRegistry.standard.entry(engine)
+      let entry = try Labctl.engines.entry(engine)
       guard entry.isPersistent else {
         throw ValidationError(
           "Engine '\(engine)' keeps nothing on disk: choose \(Self.engineNames).")
@@ -40,7 +40,7 @@ struct DatabaseOpenCommand: ParsableCommand {
       options.createIfMissing = true
       opened = try entry.open(options)
     } else {
-      opened = try EngineRegistry.standard.openExisting(options)
+      opened = try Labctl.engines.openExisting(options)
     }
     let statistics = try opened.statistics()
     try opened.close()

@@ -21,7 +21,7 @@ struct EnginesCommand: ParsableCommand {
   }
 
   func run() throws {
-    let registry = EngineRegistry.standard
+    let registry = Labctl.engines
     let results =
       registry.entries.flatMap { entry in
         [Result(name: entry.name, summary: entry.summary, isBuilt: true, remedy: nil)]

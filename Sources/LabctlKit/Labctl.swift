@@ -1,5 +1,6 @@
 import ArgumentParser
 import StorageLab
+import Synchronization
 
 /// The command line: one file per command; each parses, calls `StorageLab` and renders. A library,
 /// so that a package with engines of its own has every command for them: it registers them and
@@ -29,10 +30,24 @@ public struct Labctl: ParsableCommand {
     subcommands: [
       DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
       SweepCommand.self, LSMCommand.self, EnginesCommand.self, DataCommand.self,
-      CalibrateCommand.self,
+      CalibrateCommand.self, CompletionsCommand.self, ManualCommand.self,
     ])
 
+  private static let registered = Mutex(EngineRegistry.standard)
+
+  /// The engines that the commands know: those of this build and those that `main` was given.
+  static var engines: EngineRegistry { registered.withLock { $0 } }
+
   public init() {}
+
+  /// As `main()`, with engines of your own beside those of the build. An entry replaces the engine
+  /// of its name.
+  public static func main(adding entries: [EngineRegistry.Entry]) {
+    registered.withLock { registry in
+      for entry in entries { registry.register(entry) }
+    }
+    main()
+  }
 
   /// Parses and runs, then turns what was thrown into a message on standard error and one of
   /// the documented exit codes.

@@ -38,7 +38,7 @@ struct VerifyCommand: ParsableCommand {
     options.createIfMissing = false
     options.maintenance = .inline
     options.mergeOperator = merges.mergeOperator?.mergeOperator
-    let engine = try EngineRegistry.standard.openExisting(options)
+    let engine = try Labctl.engines.openExisting(options)
     let report = try engine.verify()
     try engine.close()
     let name = type(of: engine).engineName
