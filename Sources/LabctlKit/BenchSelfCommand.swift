@@ -47,7 +47,7 @@ struct BenchSelfCommand: ParsableCommand {
     let run = try BenchEnvironmentOfRun(dir: dir, label: "aa")
     let result = try run.measure { environment, startedAt in
       try SelfComparison.run(
-        engine, count: comparisons, busyThreads: busy, configuration, registry: .standard,
+        engine, count: comparisons, busyThreads: busy, configuration, registry: Labctl.engines,
         environment: environment, startedAt: startedAt)
     }
     if output.json {

@@ -86,7 +86,7 @@ struct SweepCommand: ParsableCommand {
     let run = try BenchEnvironmentOfRun(dir: dir, label: "sweep")
     let sweep = try run.measure { environment, startedAt in
       try SweepRunner(
-        axis, values: values, configuration, registry: .standard, environment: environment
+        axis, values: values, configuration, registry: Labctl.engines, environment: environment
       ).run(startedAt: startedAt)
     }
     let stored = noBundle ? nil : try BundleStore(out).save(sweep)
