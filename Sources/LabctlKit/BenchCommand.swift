@@ -21,6 +21,7 @@ struct BenchCommand: ParsableCommand {
         labctl bench readrandom --cold --records 4000000 --cache 112MiB --operations 10000
         labctl bench --workload ycsb-a --threads 2 --durability commit --rounds 5
         labctl bench compare bench-results/before latest
+        labctl bench ycsb-b --rate 50k --seconds 10
         labctl bench show latest
       """,
     subcommands: [
@@ -58,6 +59,16 @@ struct BenchRunCommand: ParsableCommand {
   var durability: Durability?
   @Option(help: "Cache budget of each engine, such as 64MiB.")
   var cache: ByteSize?
+  @Option(
+    help: """
+      Open loop: requests a second, such as 50k, whatever the answers take; latency counts from \
+      the intended start. Default: a closed loop.
+      """)
+  var rate: RequestRate?
+  @Option(help: "Gaps between the requests of --rate: poisson or constant.")
+  var arrivals: ArrivalPattern = .poisson
+  @Option(help: "With --rate: how long each workload goes on, instead of --operations.")
+  var seconds: Double?
   @Flag(
     help: """
       Begin each workload on a filled database with no more of it in memory than the cache \
@@ -99,6 +110,10 @@ struct BenchRunCommand: ParsableCommand {
     if let records { configuration.records = records }
     if let valueSize { configuration.valueBytes = valueSize.bytes }
     if let operations { configuration.operations = operations }
+    if let rate {
+      configuration.offered = OfferedLoad(rate: rate.perSecond, arrivals: arrivals)
+      if let seconds { configuration.operations = max(1, Int(rate.perSecond * seconds)) }
+    }
     if let keys { configuration.keys = keys }
     if let threads { configuration.threads = threads }
     if let durability { configuration.durability = durability.description }
@@ -108,6 +123,20 @@ struct BenchRunCommand: ParsableCommand {
     if let seed { configuration.seed = seed }
     if let rounds { configuration.rounds = rounds }
     return configuration
+  }
+
+  func validate() throws {
+    if let seconds {
+      if rate == nil {
+        throw ValidationError("--seconds needs --rate: a closed loop ends with --operations")
+      }
+      if operations != nil {
+        throw ValidationError("--seconds and --operations both say how many requests are made")
+      }
+      guard seconds > 0, seconds <= 604_800 else {
+        throw ValidationError("--seconds must lie above 0 and within a week, 604,800")
+      }
+    }
   }
 
   func run() throws {
@@ -146,6 +175,21 @@ struct BenchRunCommand: ParsableCommand {
   }
 }
 
+/// Requests a second as people write them: `800`, `50k`, `1.5M`.
+struct RequestRate: ExpressibleByArgument {
+  let perSecond: Double
+
+  init?(argument: String) {
+    let text = argument.lowercased()
+    let factor = text.hasSuffix("k") ? 1e3 : text.hasSuffix("m") ? 1e6 : 1
+    guard let number = Double(factor == 1 ? Substring(text) : text.dropLast()),
+      number.isFinite, number > 0
+    else { return nil }
+    perSecond = number * factor
+  }
+}
+
+extension ArrivalPattern: ExpressibleByArgument {}
 extension Distribution: ExpressibleByArgument {}
 extension BenchConfiguration.KeyStyle: ExpressibleByArgument {}
 

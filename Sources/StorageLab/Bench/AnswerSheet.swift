@@ -75,9 +75,35 @@ final class AnswerSheet {
     scans.append(ScanAnswer(start: start, limit: limit, fingerprint: fingerprint))
   }
 
-  /// Forgets the answers after comparing each; calls `fail` with what is wrong and the record.
-  func check(_ fail: (String, Int) throws(StorageError) -> Void) throws(StorageError) {
-    for index in 0..<count.pointee {
+  /// Whether answers must be checked before the next request.
+  @inline(__always)
+  var isFull: Bool {
+    count.pointee >= RequestArena.slotLimit || scans.count >= RequestArena.slotLimit
+  }
+
+  /// Forgets answers after comparing each, `limit` at most, the last first; calls `fail` with
+  /// what is wrong and the record. Returns whether there was one to compare.
+  func check(
+    atMost limit: Int, _ fail: (String, Int) throws(StorageError) -> Void
+  ) throws(StorageError) -> Bool {
+    let kept = max(0, count.pointee - limit)
+    var checked = count.pointee - kept
+    try compare(kept..<count.pointee, fail)
+    count.pointee = kept
+    while checked < limit, let scan = scans.popLast() {
+      if expected(scan) != scan.fingerprint {
+        try fail("scanned other entries than those that were acknowledged", scan.start ?? 0)
+      }
+      // A scan takes as long as its entries.
+      checked += 1 + scan.fingerprint.entries
+    }
+    return checked > 0
+  }
+
+  private func compare(
+    _ range: Range<Int>, _ fail: (String, Int) throws(StorageError) -> Void
+  ) throws(StorageError) {
+    for index in range {
       let answer = answers[index]
       let state = ledger.state(answer.record)
       if answer.valueBytes < 0 {
@@ -98,11 +124,6 @@ final class AnswerSheet {
           "returned version \(version); version \(state.version) was acknowledged", answer.record)
       }
     }
-    count.pointee = 0
-    for scan in scans where expected(scan) != scan.fingerprint {
-      try fail("scanned other entries than those that were acknowledged", scan.start ?? 0)
-    }
-    scans.removeAll(keepingCapacity: true)
   }
 
   /// What a scan must have met. REQUIRES: the source is sorted by key, or all is scanned.

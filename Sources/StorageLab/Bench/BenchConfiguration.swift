@@ -21,6 +21,8 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
   public var distribution: Distribution?
   /// Of the zipfian distributions; nil, as in older bundles, is YCSB's 0.99.
   public var zipfExponent: Double?
+  /// The rate of requests of an open loop; nil, as in older bundles, is the closed loop.
+  public var offered: OfferedLoad?
   public var seed: UInt64 = 42
   public var rounds = 3
 
@@ -58,7 +60,18 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
       zipfExponent.map(exponents.contains) ?? true,
       "the Zipf exponent must lie between \(exponents.lowerBound) and \(exponents.upperBound)")
     try demand(cacheBytes >= 0, "the cache size is negative")
+    if let offered {
+      try demand(
+        offered.rate >= 0.001 && offered.rate <= 1e9,
+        "the rate must lie between 0.001 and 1,000,000,000 requests a second")
+    }
     _ = try durabilityClass()
+  }
+
+  /// What a workload is asked for; what fills a database for others goes as fast as it can.
+  func load(of workload: Workload) -> RequestLoad {
+    RequestLoad(
+      operations: operations, offered: workloads.contains(workload.name) ? offered : nil)
   }
 
   func durabilityClass() throws(StorageError) -> Durability {

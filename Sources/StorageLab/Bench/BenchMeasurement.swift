@@ -4,7 +4,8 @@ public struct BenchMeasurement: Sendable, Codable {
   /// Requests, and the entries they wrote or asked for where a request is several.
   public var operations: UInt64
   public var items: UInt64
-  /// Time in requests, summed over the threads and divided by them.
+  /// Time in requests, summed over the threads and divided by them; in an open loop from the
+  /// begin to the last answer.
   public var seconds: Double
   /// Entries a second, all threads together.
   public var rate: Double
@@ -23,6 +24,17 @@ public struct BenchMeasurement: Sendable, Codable {
   public var residentBytes: Int64
   /// Time to make the requests, which no figure counts.
   public var makingSeconds: Double
+  /// From the begin of the measurement to its end, making requests included; `series` and
+  /// `timeline` begin with it too. This and all below is nil in bundles of schema 1.
+  public var wallSeconds: Double?
+  public var series: LatencySeries?
+  /// The engine's events until its upkeep ended, in the order in which they ended.
+  public var timeline: [TimelineEvent]?
+  /// Events beyond those that are kept.
+  public var droppedEvents: Int?
+  public var littlesLaw: LittlesLaw?
+  /// Nil for a closed loop.
+  public var openLoop: OpenLoopFigures?
 
   /// Counts while the requests ran; `settle…` of the upkeep after them.
   public struct Counters: Sendable, Codable, Equatable {

@@ -7,6 +7,14 @@ struct BenchPlan: Sendable {
     var durability: Durability
     var workloads: [Workload]
 
+    /// Records that its workloads may insert in a round.
+    func insertReserve(_ configuration: BenchConfiguration, records: Int) -> Int {
+      workloads.filter(\.inserts).reduce(0) {
+        $0 + configuration.threads
+          + $1.operations(configuration.load(of: $1), records: records, thread: 0, threads: 1)
+      }
+    }
+
     /// Records of the group; the airports are as many as there are.
     func recordCount(_ configuration: BenchConfiguration, airports: Int) -> Int {
       family == .airports ? airports : configuration.records

@@ -100,6 +100,7 @@ public struct BenchRunner {
       sessions.append(
         try BenchSession(
           entry, directory: directory, group: group, source: source,
+          insertReserve: group.insertReserve(configuration, records: source.count),
           configuration: configuration, environment: environment))
     }
     for (index, workload) in group.workloads.enumerated() {
@@ -107,9 +108,9 @@ public struct BenchRunner {
         let engine = (position + round + index) % sessions.count
         let session = sessions[engine]
         announce(workload.name, session.name)
-        let eventsBefore = session.events.events.count
-        collected[index][engine].rounds.append(try session.run(workload, round: round))
-        collected[index][engine].events += session.events.events.dropFirst(eventsBefore)
+        collected[index][engine].rounds.append(
+          try session.run(workload, configuration.load(of: workload), round: round))
+        collected[index][engine].events += session.lastEvents
       }
     }
     if round + 1 == configuration.rounds {
@@ -124,7 +125,7 @@ public struct BenchRunner {
   ) throws(StorageError) -> RunBundle.WorkloadResult {
     var engines: [RunBundle.EngineResult] = []
     for (entry, part) in zip(entries, collected) {
-      var merged = LoopResult().latencies
+      var merged = LoopResult.emptyHistogram
       for round in part.rounds { merged.add(try HistogramCoding.decode(round.histogram)) }
       var latency = LatencySummary(merged)
       // The encoded form keeps buckets; the extremes are kept exactly beside it.
@@ -154,14 +155,13 @@ public struct BenchRunner {
         workload, distribution: configuration.distribution ?? workload.distribution,
         recordCount: records, insertBase: records,
         operations: workload.operations(
-          configuration.operations, records: records, thread: thread,
+          configuration.load(of: workload), records: records, thread: thread,
           threads: configuration.threads),
         thread: thread, threads: configuration.threads, seed: configuration.seed,
         zipfExponent: configuration.zipfExponent ?? Zipfian.defaultExponent)
       digest = Hash64.hash(digest ^ stream.digest())
     }
-    let text = String(digest, radix: 16)
-    return String(repeating: "0", count: 16 - text.count) + text
+    return digest.digestText
   }
 }
 

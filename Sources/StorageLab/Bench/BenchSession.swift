@@ -6,7 +6,9 @@ final class BenchSession {
   let directory: String
   /// Another one after each cold start.
   private(set) var engine: any StorageEngine
-  let events: EventLog
+  private let events: EventLog
+  /// What the engine did since the last workload began.
+  private(set) var lastEvents: [Event] = []
   private let entry: EngineRegistry.Entry
   private let options: EngineOptions
   private let source: any RecordSource
@@ -20,7 +22,8 @@ final class BenchSession {
 
   init(
     _ entry: EngineRegistry.Entry, directory: String, group: BenchPlan.Group,
-    source: any RecordSource, configuration: BenchConfiguration, environment: BenchEnvironment
+    source: any RecordSource, insertReserve: Int, configuration: BenchConfiguration,
+    environment: BenchEnvironment
   ) throws(StorageError) {
     name = entry.name
     self.entry = entry
@@ -30,13 +33,8 @@ final class BenchSession {
     self.environment = environment
     events = EventLog(limit: 2_000)
     insertBase = source.count
-    let threads = configuration.threads
-    let inserts = group.workloads.filter(\.inserts).reduce(0) {
-      $0 + $1.operations(configuration.operations, records: source.count, thread: 0, threads: 1)
-        + threads
-    }
     // The ledger's memory exists before the first reading of resident memory.
-    ledger = RecordLedger(capacity: source.count + inserts)
+    ledger = RecordLedger(capacity: source.count + insertReserve)
     let before = environment.residentBytes()
     var options = EngineOptions(path: directory, fileSystem: environment.fileSystem)
     options.durability = group.durability
@@ -51,19 +49,19 @@ final class BenchSession {
   }
 
   /// Runs a workload, then the upkeep it left, and reports both.
-  func run(_ workload: Workload, round: Int) throws(StorageError) -> BenchMeasurement {
+  func run(
+    _ workload: Workload, _ load: RequestLoad, round: Int
+  ) throws(StorageError) -> BenchMeasurement {
     _ = environment.takeResidentPeak()
     let residentBefore = environment.residentBytes()
     if configuration.isCold == true && entry.isPersistent && !workload.startsEmpty {
       try startCold(workload)
     }
-    let before = try statistics()
-    let systemBefore = environment.systemIO()
-    let cpuBefore = environment.processorSeconds()
-    let (threads, beside) = try runThreads(workload)
-    let cpu = environment.processorSeconds() - cpuBefore
-    let systemAfter = environment.systemIO()
-    let after = try statistics()
+    let eventsBefore = (kept: events.events.count, dropped: events.droppedCount)
+    let before = try reading()
+    let done = try runThreads(workload, load)
+    let wall = environment.clock.nanoseconds - done.epoch
+    let after = try reading()
 
     let settleStart = environment.clock.nanoseconds
     try engine.settle()
@@ -72,69 +70,64 @@ final class BenchSession {
       try engine.settle()
     }
     let settleNanoseconds = environment.clock.nanoseconds - settleStart
-    let settled = try statistics()
-    let systemSettled = environment.systemIO()
+    let settled = try reading()
     let peak = residentBytes + environment.takeResidentPeak() - residentBefore
     residentBytes += environment.residentBytes() - residentBefore
+    lastEvents = Array(events.events.dropFirst(eventsBefore.kept))
 
-    var merged = LoopResult().latencies
-    var tally = beside
-    var operations: UInt64 = 0
-    var requestRate = 0.0
-    var busy: UInt64 = 0
-    var making: UInt64 = 0
-    var makingProcessor = 0.0
-    for thread in threads {
-      merged.add(thread.loop.latencies)
-      tally = tally + thread.tally
-      operations += thread.loop.operations
-      busy += thread.loop.busyNanoseconds
-      making += thread.loop.makingNanoseconds
-      makingProcessor += thread.loop.makingProcessorSeconds
-      if thread.loop.busyNanoseconds > 0 {
-        requestRate +=
-          Double(thread.loop.operations) * 1e9 / Double(thread.loop.busyNanoseconds)
-      }
-    }
-    var counters = BenchMeasurement.Counters()
-    counters.found = tally.found
-    counters.missing = tally.missing
-    counters.entriesScanned = tally.entries
-    counters.writes = tally.writes
-    counters.userBytesWritten = tally.bytesWritten
-    counters.userBytesReturned = tally.bytesReturned
-    counters.io = after.totalIO - before.totalIO
-    counters.settleIO = settled.totalIO - after.totalIO
-    for fileClass in FileClass.allCases {
-      let counts =
-        (settled.io[fileClass] ?? IOCounters.Counts())
-        - (before.io[fileClass] ?? IOCounters.Counts())
-      if counts != IOCounters.Counts() { counters.ioByClass[fileClass.name] = counts }
-    }
-    if let systemBefore, let systemAfter, let systemSettled {
-      counters.systemIO = systemAfter - systemBefore
-      counters.settleSystemIO = systemSettled - systemAfter
-    }
-    counters.memoryOutsideCache = UInt64(max(0, after.otherMemoryBytes))
-    counters.cacheHits = after.cacheHits &- before.cacheHits
-    counters.cacheMisses = after.cacheMisses &- before.cacheMisses
-    counters.engineUserBytes = after.userBytesWritten &- before.userBytesWritten
-
+    let summary = LoopSummary(done.threads.map(\.loop))
+    let tally = done.threads.reduce(done.beside) { $0 + $1.tally }
     var space = environment.diskUsage(directory)
     let live = ledger.live(source)
     space.liveBytes = live.bytes
     space.liveEntries = live.entries
+    let operations = summary.operations
     let items =
       workload.scansEverything ? tally.entries : operations * UInt64(workload.itemsPerOperation)
     let itemsPerRequest = operations > 0 ? Double(items) / Double(operations) : 0
-    return BenchMeasurement(
-      round: round, operations: operations, items: items,
-      seconds: Double(busy) / 1e9 / Double(max(1, threads.count)),
-      rate: requestRate * itemsPerRequest, latency: LatencySummary(merged),
-      histogram: HistogramCoding.encode(merged), counters: counters,
+    let cpu = after.processorSeconds - before.processorSeconds
+    var measurement = BenchMeasurement(
+      round: round, operations: operations, items: items, seconds: summary.seconds,
+      rate: summary.requestRate * itemsPerRequest, latency: LatencySummary(summary.latencies),
+      histogram: HistogramCoding.encode(summary.latencies),
+      counters: BenchMeasurement.Counters(before, after, settled, tally),
       settleSeconds: Double(settleNanoseconds) / 1e9,
-      cpuSeconds: max(0, cpu - makingProcessor), space: space,
-      peakResidentBytes: peak, residentBytes: residentBytes, makingSeconds: Double(making) / 1e9)
+      cpuSeconds: max(0, cpu - summary.harnessProcessorSeconds), space: space,
+      peakResidentBytes: peak, residentBytes: residentBytes,
+      makingSeconds: summary.makingSeconds)
+    measurement.wallSeconds = Double(wall) / 1e9
+    measurement.series = SliceRecorder.series(done.threads.map(\.loop.slices))
+    measurement.timeline = lastEvents.map { TimelineEvent($0, epoch: done.epoch) }
+    measurement.droppedEvents = events.droppedCount - eventsBefore.dropped
+    describe(workload, load, done, summary, &measurement)
+    return measurement
+  }
+
+  /// Little's law, and what an open loop adds.
+  private func describe(
+    _ workload: Workload, _ load: RequestLoad, _ done: Outcome, _ summary: LoopSummary,
+    _ measurement: inout BenchMeasurement
+  ) {
+    let loops = done.threads.map(\.loop)
+    guard let offered = load.offered else {
+      measurement.littlesLaw = LittlesLaw(closed: loops, merged: summary.latencies)
+      return
+    }
+    let arrivals = arrivals(workload, offered)
+    measurement.littlesLaw = LittlesLaw(loops, arrivals, merged: summary.latencies)
+    measurement.openLoop = OpenLoopFigures(
+      loops, offered, digest: arrivals.digest(Int(summary.operations)))
+  }
+
+  private func arrivals(_ workload: Workload, _ offered: OfferedLoad) -> ArrivalSequence {
+    ArrivalSequence(offered, workload: workload.name, seed: configuration.seed)
+  }
+
+  /// All counters at one moment.
+  private func reading() throws(StorageError) -> CounterReading {
+    CounterReading(
+      engine: try statistics(), system: environment.systemIO(),
+      processorSeconds: environment.processorSeconds())
   }
 
   /// The engine's counters; what it cannot count of its writes, as the kernel counts it.
@@ -220,24 +213,57 @@ final class BenchSession {
     var inserted: Int
   }
 
+  private struct Outcome {
+    var threads: [ThreadOutcome] = []
+    /// What a writer beside the threads did.
+    var beside = RequestExecutor.Tally()
+    /// When the requests began.
+    var epoch: UInt64
+  }
+
   private final class ThreadBox: @unchecked Sendable {
     var outcome: Result<ThreadOutcome, StorageError>?
   }
 
-  /// The threads' outcomes, and what a writer beside them did.
+  /// What the threads are to do.
+  private struct Assignment: Sendable {
+    let workload: Workload
+    let load: RequestLoad
+    let epoch: UInt64
+    /// Nil for a closed loop.
+    let queue: ArrivalQueue?
+  }
+
+  private func assignment(_ workload: Workload, _ load: RequestLoad) -> Assignment {
+    let now = environment.clock.nanoseconds
+    guard let offered = load.offered else {
+      return Assignment(workload: workload, load: load, epoch: now, queue: nil)
+    }
+    let total = workload.operations(load, records: source.count, thread: 0, threads: 1)
+    let queue = ArrivalQueue(arrivals(workload, offered), count: total)
+    // Threads begin, and make their first requests, before the first arrival.
+    let start = UInt64(configuration.threads) * 500_000
+    return Assignment(workload: workload, load: load, epoch: now + start, queue: queue)
+  }
+
   private func runThreads(
-    _ workload: Workload
-  ) throws(StorageError) -> ([ThreadOutcome], RequestExecutor.Tally) {
+    _ workload: Workload, _ load: RequestLoad
+  ) throws(StorageError) -> Outcome {
     let writer = workload.backgroundPutsPerSecond > 0 ? BackgroundWriter() : nil
-    var outcomes: [ThreadOutcome] = []
     // The writer counts as a thread, so that it has records of its own.
     let threads = configuration.threads
     let owners = threads + (writer == nil ? 0 : 1)
     let boxes = (0..<threads).map { _ in ThreadBox() }
+    let assignment = assignment(workload, load)
+    var outcome = Outcome(epoch: assignment.epoch)
     nonisolated(unsafe) let session = self
-    try writer?.start(session, workload, owner: threads, of: owners)
+    try writer?.start(
+      BackgroundWriter.Task(
+        engine: engine, source: source, ledger: ledger, clock: environment.clock,
+        seed: configuration.seed, putsPerSecond: workload.backgroundPutsPerSecond,
+        owner: threads, owners: owners))
     if threads == 1 {
-      boxes[0].outcome = runThread(workload, 0, isAlone: owners == 1)
+      boxes[0].outcome = runThread(assignment, 0, isAlone: owners == 1)
     } else {
       var running: [LabThread] = []
       defer { for thread in running { thread.join() } }
@@ -245,7 +271,7 @@ final class BenchSession {
         for (index, box) in boxes.enumerated() {
           running.append(
             try LabThread(name: "bench-\(index)") {
-              box.outcome = session.runThread(workload, index, isAlone: false)
+              box.outcome = session.runThread(assignment, index, isAlone: false)
             })
         }
       } catch {
@@ -255,107 +281,48 @@ final class BenchSession {
     }
     let writerError = writer?.stop()
     for box in boxes {
-      guard let outcome = box.outcome else {
+      guard let ended = box.outcome else {
         throw StorageError(.io, "a thread of the benchmark ended without a result")
       }
-      outcomes.append(try outcome.get())
+      outcome.threads.append(try ended.get())
     }
     if let writerError { throw writerError }
-    insertBase += (outcomes.map(\.inserted).max() ?? 0) * threads
-    return (outcomes, writer?.tally ?? RequestExecutor.Tally())
+    insertBase += (outcome.threads.map(\.inserted).max() ?? 0) * threads
+    if let writer { outcome.beside = writer.tally }
+    return outcome
   }
 
   private func runThread(
-    _ workload: Workload, _ thread: Int, isAlone: Bool
+    _ assignment: Assignment, _ thread: Int, isAlone: Bool
   ) -> Result<ThreadOutcome, StorageError> {
     do throws(StorageError) {
-      var stream = stream(workload, thread)
+      let workload = assignment.workload
+      var stream = stream(workload, assignment.load, thread)
       let arena = RequestArena(source, ledger)
       let executor = RequestExecutor(
         engine, name: name, source, ledger, isAlone: isAlone,
         sheet: AnswerSheet(source, ledger, workload: workload))
-      var loop = ClosedLoop(clock: environment.clock)
-      let result = try loop.run(&stream, arena, executor)
+      let result: LoopResult
+      if let queue = assignment.queue {
+        var loop = OpenLoop(clock: environment.clock, queue: queue, epoch: assignment.epoch)
+        result = try loop.run(&stream, arena, executor)
+      } else {
+        var loop = ClosedLoop(clock: environment.clock, epoch: assignment.epoch)
+        result = try loop.run(&stream, arena, executor)
+      }
       return .success(
         ThreadOutcome(loop: result, tally: executor.tally, inserted: stream.inserted))
     } catch { return .failure(error) }
   }
 
-  func stream(_ workload: Workload, _ thread: Int) -> RequestStream {
+  func stream(_ workload: Workload, _ load: RequestLoad, _ thread: Int) -> RequestStream {
     let threads = configuration.threads
     return RequestStream(
       workload, distribution: configuration.distribution ?? workload.distribution,
       recordCount: source.count, insertBase: insertBase,
       operations: workload.operations(
-        configuration.operations, records: source.count, thread: thread, threads: threads),
+        load, records: source.count, thread: thread, threads: threads),
       thread: thread, threads: threads, seed: configuration.seed,
       zipfExponent: configuration.zipfExponent ?? Zipfian.defaultExponent)
-  }
-
-  // MARK: The writer beside readers
-
-  /// Puts random records at a fixed rate until told to stop.
-  private final class BackgroundWriter: @unchecked Sendable {
-    private let lock = WaitableLock()
-    private var isStopping = false
-    private var failure: StorageError?
-    private var thread: LabThread?
-    /// Complete once `stop` has returned.
-    private(set) var tally = RequestExecutor.Tally()
-
-    func start(
-      _ session: BenchSession, _ workload: Workload, owner: Int, of owners: Int
-    ) throws(StorageError) {
-      nonisolated(unsafe) let session = session
-      thread = try LabThread(name: "bench-writer") { [self] in
-        do throws(StorageError) {
-          try write(session, workload, owner: owner, of: owners)
-        } catch { lock.withLock { failure = error } }
-      }
-    }
-
-    func stop() -> StorageError? {
-      lock.withLock { isStopping = true }
-      lock.wakeAll()
-      thread?.join()
-      return failure
-    }
-
-    private func write(
-      _ session: BenchSession, _ workload: Workload, owner: Int, of owners: Int
-    ) throws(StorageError) {
-      let source = session.source
-      let clock = session.environment.clock
-      var random = SeededRandom(seed: session.configuration.seed).split(UInt64.max)
-      let memory = UnsafeMutableRawPointer.allocate(
-        byteCount: RecordLimits.keyBytes + source.maximumValueBytes, alignment: 64)
-      defer { memory.deallocate() }
-      let valuePointer = memory + RecordLimits.keyBytes
-      let interval = 1_000_000_000 / UInt64(workload.backgroundPutsPerSecond)
-      var due = clock.nanoseconds
-      while true {
-        let now = clock.nanoseconds
-        lock.lock()
-        if !isStopping && now < due { _ = lock.wait(nanoseconds: min(due - now, 1_000_000)) }
-        let stop = isStopping
-        lock.unlock()
-        if stop { return }
-        while due <= clock.nanoseconds {
-          let record = RecordLedger.owned(
-            random.below(source.count), thread: owner, of: owners, count: source.count)
-          let version = session.ledger.issue(record)
-          let key = ByteSlice(base: memory, count: source.writeKey(record, to: memory))
-          let value = ByteSlice(
-            base: valuePointer,
-            count: source.writeValue(record, version: version, to: valuePointer))
-          try session.engine.put(key.rawBuffer.bytes, value.rawBuffer.bytes)
-          session.ledger.acknowledge(record, version: version, isPresent: true)
-          tally.writes += 1
-          tally.bytesWritten += UInt64(key.count + value.count)
-          due += interval
-          if lock.withLock({ isStopping }) { return }
-        }
-      }
-    }
   }
 }

@@ -34,7 +34,7 @@ enum HistogramCoding {
       guard reader.isIntact else { throw malformed }
       return pairs
     }
-    var histogram = LoopResult().latencies
+    var histogram = LoopResult.emptyHistogram
     for (value, count) in pairs {
       histogram.record(min(value, LoopResult.longestLatency), count: count)
     }

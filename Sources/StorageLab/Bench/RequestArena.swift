@@ -49,15 +49,21 @@ final class RequestArena {
     scratch.deallocate()
   }
 
+  /// Another arena for the same records.
+  func twin() -> RequestArena { RequestArena(source, ledger) }
+
   /// The batch of a slot of kind `batch`.
   func batch(_ slot: Slot) -> PreparedBatch { batches[slot.valueOffset] }
 
-  /// Makes the next requests; false when there are none.
-  func fill(_ stream: inout RequestStream) -> Bool {
+  /// Makes the next requests, `limit` at most; false when there are none.
+  func fill(
+    _ stream: inout RequestStream, limit: Int = RequestArena.slotLimit
+  ) -> Bool {
+    let limit = min(limit, RequestArena.slotLimit)
     slots.removeAll(keepingCapacity: true)
     var valueOffset = 0
     var batchCount = 0
-    while slots.count < RequestArena.slotLimit,
+    while slots.count < limit,
       batchCount < RequestArena.batchLimit,
       valueOffset + source.maximumValueBytes <= valueCapacity,
       let request = stream.next()

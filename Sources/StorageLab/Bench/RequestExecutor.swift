@@ -139,10 +139,16 @@ final class RequestExecutor {
     }
   }
 
-  /// Checks the answers that wait for it. Errors: `corruption` when one is wrong.
-  func checkAnswers() throws(StorageError) {
-    guard let sheet else { return }
-    try sheet.check { (what, record) throws(StorageError) in
+  /// Whether answers must be checked before the next request.
+  @inline(__always)
+  var mustCheckAnswers: Bool { sheet?.isFull ?? false }
+
+  /// Checks the answers that wait for it, `limit` at most. Returns whether there was one.
+  /// Errors: `corruption` when one is wrong.
+  @discardableResult
+  func checkAnswers(atMost limit: Int = .max) throws(StorageError) -> Bool {
+    guard let sheet else { return false }
+    return try sheet.check(atMost: limit) { (what, record) throws(StorageError) in
       var key = [UInt8](repeating: 0, count: RecordLimits.keyBytes)
       let count = key.withUnsafeMutableBytes { buffer in
         buffer.baseAddress.map { source.writeKey(record, to: $0) } ?? 0

@@ -164,6 +164,14 @@ struct RequestStream {
   }
 }
 
+extension UInt64 {
+  /// As 16 hexadecimal digits: how a bundle writes a digest.
+  var digestText: String {
+    let text = String(self, radix: 16)
+    return String(repeating: "0", count: 16 - text.count) + text
+  }
+}
+
 /// A random order of `0 ..< count` in O(1) memory: a four-round Feistel network on the next
 /// even power of two, walked until it falls inside (Black and Rogaway, "Ciphers with
 /// Arbitrary Finite Domains", CT-RSA 2002).

@@ -5,7 +5,7 @@ import Foundation
 /// another day and another machine.
 public struct RunBundle: Sendable, Codable {
   /// The newest schema that this build reads and the one that it writes.
-  public static let newestSchema = 1
+  public static let newestSchema = 2
   public static let fileName = "bundle.json"
 
   public var schema = RunBundle.newestSchema

@@ -1,3 +1,11 @@
+/// How many requests of a workload are made, and at which rate.
+struct RequestLoad: Sendable {
+  /// As configured; workloads that cost more per request make fewer.
+  var operations: Int
+  /// Nil for a closed loop.
+  var offered: OfferedLoad?
+}
+
 /// A named pattern of requests. `Workload+Catalogue.swift` has the list.
 public struct Workload: Sendable {
   /// Which records it works on; workloads of one family share a database.
@@ -74,14 +82,23 @@ public struct Workload: Sendable {
   /// Scans of the whole database in a round.
   private static let fullScans = 5
 
-  /// Requests of one thread of `threads`, of `operations` configured, on `records` records.
-  func operations(_ configured: Int, records: Int, thread: Int, threads: Int) -> Int {
+  /// Whether it can go on for as long as it shall: neither as many requests as there are records
+  /// nor a database that it empties or fills.
+  var isEndless: Bool {
+    isDrawn && !startsEmpty && !scansEverything && !mix.contains { $0.kind == .delete }
+  }
+
+  /// Requests of one thread of `threads` on `records` records.
+  func operations(_ load: RequestLoad, records: Int, thread: Int, threads: Int) -> Int {
     if scansEverything { return Workload.fullScans }
     let deletes = mix.contains { $0.kind == .delete }
     let isPerRecord = order != .drawn || startsEmpty || deletes
     let whole =
-      isPerRecord ? (records + itemsPerOperation - 1) / itemsPerOperation : configured
-    let total = max(1, Int(Double(whole) * operationsFactor))
+      isPerRecord
+      ? (records + itemsPerOperation - 1) / itemsPerOperation : load.operations
+    // At a rate the number says how long the requests go on, whatever each costs.
+    let factor = load.offered != nil && isEndless ? 1 : operationsFactor
+    let total = max(1, Int(Double(whole) * factor))
     return total / threads + (thread < total % threads ? 1 : 0)
   }
 }

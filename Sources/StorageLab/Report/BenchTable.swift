@@ -68,6 +68,7 @@ enum BenchTable {
             + "\(Quantity.grouped(Double(asked))) keys asked for")
       }
     }
+    notes += workload.engines.compactMap(openLoopNote)
     for engine in workload.engines {
       let stalls = engine.events.filter { $0.kind.hasPrefix("stall") }
       for stall in stalls {
@@ -77,6 +78,20 @@ enum BenchTable {
       }
     }
     return notes
+  }
+
+  /// How an engine fared at the rate that was asked for; nil for a closed loop.
+  private static func openLoopNote(_ engine: RunBundle.EngineResult) -> String? {
+    let rounds = engine.rounds.filter { $0.openLoop != nil }
+    guard let load = rounds.first?.openLoop?.load else { return nil }
+    func worst(_ value: (OpenLoopFigures) -> UInt64) -> String {
+      Quantity.microseconds(Double(rounds.compactMap(\.openLoop).map(value).max() ?? 0))
+    }
+    let served = Statistics.median(rounds.compactMap { $0.openLoop?.servedRate })
+    return "\(engine.engine): \(load.text), \(Quantity.grouped(served)) served; latencies count "
+      + "from the intended start; the highest of the rounds: service p50 "
+      + "\(worst { $0.service.p50 }) µs, p99 \(worst { $0.service.p99 }) µs, max "
+      + "\(worst { $0.service.maximum }) µs; lag \(worst { $0.longestLag }) µs"
   }
 }
 
@@ -128,7 +143,8 @@ enum BenchHeader {
         text: "\(Quantity.grouped(Double(configuration.operations))) a workload and round, "
           + "\(configuration.threads) thread\(configuration.threads == 1 ? "" : "s"), "
           + "\(configuration.rounds) round\(configuration.rounds == 1 ? "" : "s"), "
-          + "closed loop; distribution: \(distribution)"),
+          + "\(configuration.offered.map { "open loop, \($0.text)" } ?? "closed loop"); "
+          + "distribution: \(distribution)"),
       Line(
         label: "harness",
         text: String(

@@ -71,6 +71,35 @@ struct BenchRunnerTests {
     }
   }
 
+  @Test(arguments: [1, 3])
+  func requestsAtARateAreTheSameRequests(threads: Int) throws {
+    var configuration = Self.configuration(["ycsb-a", "readrandom", "ycsb-d"], threads: threads)
+    configuration.operations = 2_000
+    let closed = try Self.run(configuration)
+    configuration.offered = OfferedLoad(rate: 20_000)
+    let bundle = try Self.run(configuration)
+    for (index, workload) in bundle.workloads.enumerated() {
+      #expect(workload.requestDigest == closed.workloads[index].requestDigest)
+      let rounds = workload.engines[0].rounds
+      for (number, round) in rounds.enumerated() {
+        let before = closed.workloads[index].engines[0].rounds[number]
+        #expect(round.operations == round.latency.samples)
+        #expect(round.counters.userBytesWritten == before.counters.userBytesWritten)
+        #expect(try #require(round.littlesLaw).error < 0.01)
+        #expect(try #require(round.series).requests.reduce(0, +) == round.operations)
+        if workload.isPreparation {
+          #expect(round.openLoop == nil)
+          continue
+        }
+        let figures = try #require(round.openLoop)
+        #expect(figures.service.samples == round.operations)
+        // It cannot be answered before it was due.
+        #expect(round.latency.maximum >= figures.longestLag)
+        #expect(figures.arrivalDigest == rounds[0].openLoop?.arrivalDigest)
+      }
+    }
+  }
+
   @Test func aRunIsTheSameButForItsTimes() throws {
     func shape(_ bundle: RunBundle) -> [String] {
       bundle.workloads.flatMap { workload in
@@ -162,6 +191,8 @@ struct BenchRunnerTests {
     #expect(code { $0.threads = 0 } == .invalidArgument)
     #expect(code { $0.rounds = 0 } == .invalidArgument)
     #expect(code { $0.durability = "perhaps" } == .invalidArgument)
+    #expect(code { $0.offered = OfferedLoad(rate: 0) } == .invalidArgument)
+    #expect(code { $0.offered = OfferedLoad(rate: .nan) } == .invalidArgument)
   }
 
   @Test func groupsShareADatabaseUntilOneStartsEmpty() throws {

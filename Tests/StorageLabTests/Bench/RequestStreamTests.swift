@@ -11,7 +11,8 @@ struct RequestStreamTests {
     return RequestStream(
       workload, distribution: distribution ?? workload.distribution, recordCount: records,
       insertBase: records,
-      operations: workload.operations(2_000, records: records, thread: thread, threads: threads),
+      operations: workload.operations(
+        RequestLoad(operations: 2_000), records: records, thread: thread, threads: threads),
       thread: thread, threads: threads, seed: seed)
   }
 

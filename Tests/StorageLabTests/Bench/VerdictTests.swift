@@ -153,7 +153,7 @@ struct BenchFiguresTests {
   }
 
   @Test func histogramsSurviveTheirEncoding() throws {
-    var histogram = LoopResult().latencies
+    var histogram = LoopResult.emptyHistogram
     var random = SeededRandom(seed: 4)
     for _ in 0..<10_000 { histogram.record(UInt64(random.below(10_000_000))) }
     histogram.record(LoopResult.longestLatency)
