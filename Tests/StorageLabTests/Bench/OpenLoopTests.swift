@@ -4,8 +4,8 @@ import Testing
 
 struct OpenLoopTests {
   /// 10 µs a request, but for one of 200 ms.
-  private static let stalling = SimulatedRun(requests: 20_000) { call in
-    call == 10_000 ? 200_000_000 : 10_000
+  private static var stalling: SimulatedRun {
+    SimulatedRun(requests: 20_000) { call in call == 10_000 ? 200_000_000 : 10_000 }
   }
 
   @Test(arguments: ArrivalPattern.allCases)
