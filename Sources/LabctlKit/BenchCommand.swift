@@ -26,6 +26,7 @@ struct BenchCommand: ParsableCommand {
       """,
     subcommands: [
       BenchRunCommand.self, BenchCompareCommand.self, BenchSelfCommand.self,
+      BenchExplainCommand.self,
       BenchShowCommand.self, BenchListCommand.self,
     ],
     defaultSubcommand: BenchRunCommand.self)
