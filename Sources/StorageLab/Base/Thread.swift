@@ -34,7 +34,7 @@ public final class WaitableLock: @unchecked Sendable {
   public func unlock() { pthread_mutex_unlock(mutex) }
 
   @inline(__always)
-  public func withLock<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+  public func withLock<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
     lock()
     defer { unlock() }
     return try body()

@@ -1,15 +1,19 @@
 /// Compactions: choosing, running, installing, and the threads that do so.
 extension LSMTree {
   /// The next job that may run now. REQUIRES: the lock is held.
-  private func claimJob() -> (
-    job: CompactionJob, version: LSMVersion, snapshots: [UInt64], moment: UInt64
-  )? {
+  private func claimJob() -> ClaimedCompaction? {
     if state.isCompactionHeld || state.isStopping { return nil }
     let snapshots = snapshotSequences
     let queue = CompactionQueue(running: state.runningJobs, threads: tuning.compactionThreads)
     guard let job = queue.next(picker, shape, oldestSnapshot: snapshots.first) else { return nil }
+    return claim(job)
+  }
+
+  /// REQUIRES: the lock is held.
+  func claim(_ job: CompactionJob) -> ClaimedCompaction {
     state.runningJobs.append(job)
-    return (job, state.version, snapshots, filterMoment)
+    return ClaimedCompaction(
+      job: job, version: state.version, snapshots: snapshotSequences, moment: filterMoment)
   }
 
   /// The time by which a compaction's filter judges: none later than that of any snapshot which the
@@ -42,21 +46,23 @@ extension LSMTree {
       store.removeObsolete()
       return false
     }
-    try run(claimed.job, claimed.version, claimed.snapshots, claimed.moment)
+    try run(claimed)
     return true
   }
 
-  /// Runs a claimed job to its end.
-  func run(
-    _ job: CompactionJob, _ version: LSMVersion, _ snapshots: [UInt64], _ moment: UInt64
-  ) throws(StorageError) {
+  /// Runs a claimed job to its end. The files that it made obsolete are gone before anyone who
+  /// waits for the job goes on, unless a reader still needs them.
+  func run(_ claimed: consuming ClaimedCompaction) throws(StorageError) {
     let start = options.clock.nanoseconds
+    let job = claimed.job
     do throws(StorageError) {
       if job.isTrivialMove {
+        _ = consume claimed
         try move(job)
       } else {
-        try merge(job, version, snapshots, moment, start)
+        try merge(claimed, start)
       }
+      store.removeObsolete()
       endJob(job, failure: nil)
     } catch {
       let isCancelled = lock.withLock { state.isStopping }
@@ -69,7 +75,6 @@ extension LSMTree {
       }
       throw error
     }
-    store.removeObsolete()
   }
 
   private func endJob(_ job: CompactionJob, failure: StorageError?) {
@@ -104,15 +109,15 @@ extension LSMTree {
   }
 
   private func merge(
-    _ job: CompactionJob, _ version: LSMVersion, _ snapshots: [UInt64], _ moment: UInt64,
-    _ start: UInt64
+    _ claimed: consuming ClaimedCompaction, _ start: UInt64
   ) throws(StorageError) {
+    let job = claimed.job
     var begun: [UInt64] = []
     let output: CompactionRun.Output
     do throws(StorageError) {
       let run = CompactionRun(
-        job: job, version: version, snapshots: snapshots, fold: fold,
-        filter: tuning.compactionFilter, moment: moment,
+        job: job, version: claimed.version, snapshots: claimed.snapshots, fold: fold,
+        filter: tuning.compactionFilter, moment: claimed.moment,
         makeBuilder: { [self] () throws(StorageError) -> TableBuilder in
           let builder = try makeBuilder(.compaction, level: job.outputLevel)
           begun.append(builder.number)
@@ -210,16 +215,16 @@ extension LSMTree {
   private func compactionLoop() {
     while true {
       lock.lock()
-      var claimed = claimJob()
-      while claimed == nil && !state.isStopping {
+      var next = claimJob()
+      while next == nil && !state.isStopping {
         lock.wait()
-        claimed = claimJob()
+        next = claimJob()
       }
       let failures = state.compactionFailuresInARow
       lock.unlock()
-      guard let claimed else { return }
+      guard let claimed = next.take() else { return }
       if failures > 0 { waitBeforeRetry(failures) }
-      try? run(claimed.job, claimed.version, claimed.snapshots, claimed.moment)
+      try? run(claimed)
     }
   }
 

@@ -53,16 +53,13 @@ extension LSMTree {
   func compact() throws(StorageError) {
     try checkpoint()
     let claimed = try lock.withLock {
-      () throws(StorageError) -> (
-        job: CompactionJob?, version: LSMVersion, snapshots: [UInt64], moment: UInt64
-      ) in
+      () throws(StorageError) -> ClaimedCompaction? in
       while state.isCompactionHeld && !state.isStopping { lock.wait() }
       state.isCompactionHeld = true
       while !state.runningJobs.isEmpty && !state.isStopping { lock.wait() }
       if state.isStopping { throw .closed("the database") }
-      let job = fullMerge(state.version.shape)
-      if let job { state.runningJobs.append(job) }
-      return (job, state.version, snapshotSequences, filterMoment)
+      guard let job = fullMerge(state.version.shape) else { return nil }
+      return claim(job)
     }
     defer {
       lock.withLock {
@@ -70,7 +67,7 @@ extension LSMTree {
         lock.wakeAll()
       }
     }
-    if let job = claimed.job { try run(job, claimed.version, claimed.snapshots, claimed.moment) }
+    if let claimed { try run(claimed) }
   }
 
   /// Nil when the tree is already one run with nothing to drop.

@@ -57,6 +57,28 @@ import Testing
     try engine.close()
   }
 
+  /// Who waits for upkeep to end finds the space of what it merged free, reader or not.
+  @Test(arguments: [EngineOptions.Maintenance.inline, .background])
+  func settlingFreesTheSpaceOfMergedTables(_ maintenance: EngineOptions.Maintenance) throws {
+    let fileSystem = MemoryFileSystem()
+    let engine = try LSMEngine.open(
+      LSMTest.options("db", fileSystem, maintenance), LSMTest.tinyTuning)
+    var merges = 0.0
+    for round in 0..<30 {
+      for number in 0..<100 {
+        try engine.put(LSMTest.key(number * 7 % 500), Array("\(round)".utf8) + LSMTest.key(number))
+      }
+      _ = try engine.get(LSMTest.key(1))
+      try engine.settle()
+      let statistics = try engine.statistics()
+      let files = try fileSystem.list("db").count { $0.hasSuffix(".sst") }
+      #expect(files == Int(statistics[detail: "tables"] ?? -1), "round \(round)")
+      merges = statistics[detail: "compactions"] ?? 0
+    }
+    #expect(merges > 5)
+    try engine.close()
+  }
+
   @Test(arguments: [EngineOptions.Maintenance.inline, .background])
   func seeksMergeLevelZero(_ maintenance: EngineOptions.Maintenance) throws {
     let directory = try TemporaryDirectory()
