@@ -151,14 +151,7 @@ public struct BenchRunner {
   private func digest(_ workload: Workload, records: Int) -> String {
     var digest: UInt64 = 0
     for thread in 0..<configuration.threads {
-      let stream = RequestStream(
-        workload, distribution: configuration.distribution ?? workload.distribution,
-        recordCount: records, insertBase: records,
-        operations: workload.operations(
-          configuration.load(of: workload), records: records, thread: thread,
-          threads: configuration.threads),
-        thread: thread, threads: configuration.threads, seed: configuration.seed,
-        zipfExponent: configuration.zipfExponent ?? Zipfian.defaultExponent)
+      let stream = RequestStream(workload, configuration, records: records, thread: thread)
       digest = Hash64.hash(digest ^ stream.digest())
     }
     return digest.digestText

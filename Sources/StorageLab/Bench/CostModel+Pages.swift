@@ -120,14 +120,7 @@ extension CostModel {
     var lastWrite = buffered > 0 ? [Int32](repeating: .min, count: records) : []
     var written: Int32 = 0
     for thread in 0..<configuration.threads {
-      var stream = RequestStream(
-        workload, distribution: configuration.distribution ?? workload.distribution,
-        recordCount: records, insertBase: records,
-        operations: workload.operations(
-          configuration.operations, records: records, thread: thread,
-          threads: configuration.threads),
-        thread: thread, threads: configuration.threads, seed: configuration.seed,
-        zipfExponent: configuration.zipfExponent ?? Zipfian.defaultExponent)
+      var stream = RequestStream(workload, configuration, records: records, thread: thread)
       while let request = stream.next() {
         let record = min(request.record, records - 1)
         if buffered > 0 {

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Sorted runs and what merges them.
 extension CostModel {
   /// Bytes of an entry in a table, its share of filter and index included: a table of the workload's
@@ -56,7 +58,7 @@ extension CostModel {
       return simulator.run()
     }
     let before = workload.startsEmpty ? nil : outcome(writtenBefore)
-    let after = outcome(writtenBefore + writes)
+    let after = outcome(writtenBefore + Int(Double(writes) * flushedShare(options.memtableEntries)))
     if writes > 0 {
       let bytes =
         after.flushedBytes + after.compactedBytes - (before?.flushedBytes ?? 0)
@@ -81,5 +83,30 @@ extension CostModel {
       predictions.append(cache.prediction)
     }
     return predictions
+  }
+
+  /// Entries that flushes write, by those that uniformly drawn keys would leave: of a key that is
+  /// written again while its memtable fills, only the last version reaches a table.
+  private func flushedShare(_ memtableEntries: UInt64) -> Double {
+    guard workload.isDrawn, writes > 0, requests <= 50_000_000 else { return 1 }
+    let window = max(1, Int(memtableEntries))
+    let records = configuration.records
+    var lastWrite = [Int](repeating: .min, count: records)
+    var written = 0
+    var flushed = 0
+    for thread in 0..<configuration.threads {
+      var stream = RequestStream(workload, configuration, records: records, thread: thread)
+      while let request = stream.next() {
+        guard request.kind.writes else { continue }
+        let record = min(request.record, records - 1)
+        if lastWrite[record] < written / window * window { flushed += 1 }
+        lastWrite[record] = written
+        written += 1
+      }
+    }
+    let space = Double(records)
+    let full = Double(written / window) * space * -expm1(-Double(window) / space)
+    let rest = space * -expm1(-Double(written % window) / space)
+    return full + rest > 0 ? Double(flushed) / (full + rest) : 1
   }
 }

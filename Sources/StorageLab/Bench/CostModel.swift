@@ -72,7 +72,7 @@ struct CostModel {
     let requests = (0..<configuration.threads).reduce(0) {
       $0
         + workload.operations(
-          configuration.operations, records: configuration.records, thread: $1,
+          configuration.load(of: workload), records: configuration.records, thread: $1,
           threads: configuration.threads)
     }
     let share = workload.mix.filter(\.kind.writes).reduce(0) { $0 + $1.share }

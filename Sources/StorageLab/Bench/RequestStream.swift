@@ -81,6 +81,20 @@ struct RequestStream {
       count: self.recordCount, seed: SeededRandom(seed: seed).split(name).split(1 << 32))
   }
 
+  /// The requests that a thread makes in a run, on a database of `records` records.
+  init(
+    _ workload: Workload, _ configuration: BenchConfiguration, records: Int, thread: Int
+  ) {
+    self.init(
+      workload, distribution: configuration.distribution ?? workload.distribution,
+      recordCount: records, insertBase: records,
+      operations: workload.operations(
+        configuration.load(of: workload), records: records, thread: thread,
+        threads: configuration.threads),
+      thread: thread, threads: configuration.threads, seed: configuration.seed,
+      zipfExponent: configuration.zipfExponent ?? Zipfian.defaultExponent)
+  }
+
   /// The record that this thread's `index`-th insert makes.
   private func insertedRecord(_ index: Int) -> Int { insertBase + index * threads + thread }
 

