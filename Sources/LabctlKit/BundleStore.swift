@@ -44,6 +44,11 @@ struct BundleStore {
     return path
   }
 
+  /// The bundle that a user names: a directory, its `bundle.json`, or `latest`.
+  func find(_ name: String) throws(StorageError) -> RunBundle {
+    try load(name == "latest" ? try latest() : name)
+  }
+
   /// Reads the bundle of a directory, or a bundle's file.
   func load(_ path: String) throws(StorageError) -> RunBundle {
     let file = path.hasSuffix(".json") ? path : joinPath(path, RunBundle.fileName)

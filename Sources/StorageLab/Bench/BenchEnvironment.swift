@@ -20,6 +20,10 @@ public struct BenchEnvironment: Sendable {
   public var processBytesWritten: @Sendable () -> UInt64 = { ProcessUsage.bytesWritten() }
   /// What the operating system has counted as this process's I/O; nil where it does not tell.
   public var systemIO: @Sendable () -> SystemIO? = { ProcessUsage.systemIO() }
+  /// How busy the machine is; nil where it does not tell.
+  public var systemLoad: @Sendable () -> SystemLoad? = { ProcessUsage.systemLoad() }
+  /// Asked between measurements: whether the run shall end with what it has.
+  public var isInterrupted: @Sendable () -> Bool = { false }
   /// Blocks that the files below a directory take.
   public var diskUsage: @Sendable (String) -> BenchMeasurement.Space = {
     ProcessUsage.diskUsage($0)
@@ -81,6 +85,8 @@ public enum ProcessUsage {
     let written = account["write_bytes:"] ?? 0
     let cancelled = account["cancelled_write_bytes:"] ?? 0
     io.bytesWritten = written > cancelled ? written - cancelled : 0
+    io.writtenByCalls = account["wchar:"]
+    io.readByCalls = account["rchar:"]
     var usage = rusage()
     if getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 {
       io.majorFaults = UInt64(max(0, usage.ru_majflt))
@@ -99,6 +105,34 @@ public enum ProcessUsage {
       if parts.count == 2 { account[parts[0]] = UInt64(parts[1]) }
     }
     return account
+  }
+
+  /// Time of all processors (`/proc/stat`, see proc(5)) and this process's own.
+  public static func systemLoad() -> SystemLoad? {
+    guard let text = try? String(contentsOfFile: "/proc/stat", encoding: .ascii),
+      let line = text.split(separator: "\n").first, line.hasPrefix("cpu ")
+    else { return nil }
+    let fields = line.split(separator: " ").dropFirst().compactMap { Double($0) }
+    let ticks = Double(sysconf(Int32(_SC_CLK_TCK)))
+    guard fields.count >= 8, ticks > 0 else { return nil }
+    var load = SystemLoad()
+    // user, nice, system; then idle and waiting; then interrupts, and time stolen.
+    load.busySeconds = (fields[0] + fields[1] + fields[2] + fields[5] + fields[6]) / ticks
+    load.stolenSeconds = fields[7] / ticks
+    load.ownSeconds = processorSeconds()
+    load.wallSeconds = Double(lab_monotonic_nanoseconds()) / 1e9
+    var usage = rusage()
+    if getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 {
+      load.involuntarySwitches = Double(usage.ru_nivcsw)
+    }
+    return load
+  }
+
+  /// A digest of the running program, so that two builds can be told apart; nil where the system
+  /// does not show it. Reads the whole file.
+  static func programDigest() -> String? {
+    guard let bytes = FileManager.default.contents(atPath: "/proc/self/exe") else { return nil }
+    return [UInt8](bytes).withSlice { Hash64.hash($0) }.digestText
   }
 
   /// Processor time of the calling thread.

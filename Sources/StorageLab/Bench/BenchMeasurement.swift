@@ -60,6 +60,20 @@ public struct BenchMeasurement: Sendable, Codable {
     public var settleSystemIO: SystemIO?
     /// What the engine itself counted as user bytes; held against `userBytesWritten`.
     public var engineUserBytes: UInt64 = 0
+    /// What else the engine says of itself, such as height, splits, tables of a level: before the
+    /// requests and after the upkeep. Nil in bundles of schema 1.
+    public var details: [Detail]?
+
+    public struct Detail: Sendable, Codable, Equatable {
+      public var name: String
+      public var before: Double
+      public var after: Double
+    }
+
+    /// How much a counter of the engine rose; nil when it has none of that name.
+    public func rise(_ name: String) -> Double? {
+      details?.first { $0.name == name }.map { $0.after - $0.before }
+    }
 
     public init() {}
   }
@@ -89,6 +103,10 @@ public struct SystemIO: Sendable, Codable, Equatable {
   public var bytesWritten: UInt64 = 0
   /// Accesses to memory that waited for the medium.
   public var majorFaults: UInt64 = 0
+  /// Bytes handed to calls that write and got from calls that read, whether or not the medium was
+  /// needed for it; nil in bundles of schema 1.
+  public var writtenByCalls: UInt64?
+  public var readByCalls: UInt64?
 
   public init() {}
 
@@ -99,6 +117,12 @@ public struct SystemIO: Sendable, Codable, Equatable {
     difference.bytesWritten =
       left.bytesWritten > right.bytesWritten ? left.bytesWritten - right.bytesWritten : 0
     difference.majorFaults = left.majorFaults &- right.majorFaults
+    if let after = left.writtenByCalls, let before = right.writtenByCalls {
+      difference.writtenByCalls = after &- before
+    }
+    if let after = left.readByCalls, let before = right.readByCalls {
+      difference.readByCalls = after &- before
+    }
     return difference
   }
 }

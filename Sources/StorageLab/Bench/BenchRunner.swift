@@ -6,7 +6,7 @@ import Foundation
 public struct BenchRunner {
   private let configuration: BenchConfiguration
   private let plan: BenchPlan
-  private let entries: [EngineRegistry.Entry]
+  let entries: [EngineRegistry.Entry]
   private let environment: BenchEnvironment
   private let airports: (any RecordSource)?
 
@@ -35,21 +35,27 @@ public struct BenchRunner {
   }
 
   /// Errors: the engines'; `corruption` when an engine gives a wrong answer. Databases are
-  /// removed in any case.
-  public func run(startedAt: String) throws(StorageError) -> RunBundle {
+  /// removed in any case. An interrupted run ends after the measurement under way, with what it
+  /// has.
+  public func run(
+    startedAt: String, repeating original: RunBundle? = nil
+  ) throws(StorageError) -> RunBundle {
     let start = environment.clock.nanoseconds
+    let load = environment.systemLoad()
     var bundle = RunBundle(
       startedAt: startedAt, configuration: configuration,
       machine: MachineDescription.current(workDirectory: environment.workDirectory))
     bundle.overhead = try HarnessOverhead.measure(
       valueBytes: min(configuration.valueBytes, 4_096), seed: configuration.seed,
       clock: environment.clock)
+    bundle.syncNanoseconds = syncTime()
+    bundle.repeats = original.map { .init(of: $0, on: bundle.machine) }
     var collected = plan.groups.map { group in
       group.workloads.map { _ in entries.map { _ in Collected() } }
     }
     var turn = 0
     let turns = plan.turns(configuration)
-    for round in 0..<configuration.rounds {
+    for round in 0..<configuration.rounds where !environment.isInterrupted() {
       for (groupIndex, group) in plan.groups.enumerated() {
         try runGroup(group, round: round, &collected[groupIndex]) { workload, engine in
           environment.progress(
@@ -65,9 +71,35 @@ public struct BenchRunner {
           try result(workload, group, collected[groupIndex][index]))
       }
     }
+    if turn < turns || environment.isInterrupted() {
+      bundle.isPartial = true
+      for index in bundle.workloads.indices {
+        bundle.workloads[index].engines.removeAll { $0.rounds.isEmpty }
+      }
+      bundle.workloads.removeAll { $0.engines.isEmpty }
+    }
+    bundle.load = MachineLoad(load, environment.systemLoad(), cores: bundle.machine.cores)
     bundle.seconds = Double(environment.clock.nanoseconds - start) / 1e9
     bundle.warnings = BenchWarning.all(bundle)
     return bundle
+  }
+
+  /// The median of a few syncs of a page; nil where the directory takes none.
+  private func syncTime() -> UInt64? {
+    let path = joinPath(environment.workDirectory, "sync-probe")
+    guard let file = try? environment.fileSystem.open(path, .truncate) else { return nil }
+    defer {
+      file.close()
+      try? environment.fileSystem.remove(path)
+    }
+    var times: [UInt64] = []
+    for turn in 0..<5 {
+      let page = [UInt8](repeating: UInt8(turn), count: 4_096)
+      let start = environment.clock.nanoseconds
+      guard (try? file.write(page, at: 0)) != nil, (try? file.sync()) != nil else { return nil }
+      times.append(environment.clock.nanoseconds - start)
+    }
+    return times.sorted()[2]
   }
 
   private struct Collected {
@@ -75,7 +107,7 @@ public struct BenchRunner {
     var events: [Event] = []
   }
 
-  private func source(_ group: BenchPlan.Group) -> any RecordSource {
+  func source(_ group: BenchPlan.Group) -> any RecordSource {
     if group.family == .airports, let airports { return airports }
     let dbBench: SyntheticRecords.KeyForm = configuration.keys == .random ? .random : .decimal
     return SyntheticRecords(
@@ -104,7 +136,7 @@ public struct BenchRunner {
           configuration: configuration, environment: environment))
     }
     for (index, workload) in group.workloads.enumerated() {
-      for position in 0..<sessions.count {
+      for position in 0..<sessions.count where !environment.isInterrupted() {
         let engine = (position + round + index) % sessions.count
         let session = sessions[engine]
         announce(workload.name, session.name)
@@ -113,7 +145,7 @@ public struct BenchRunner {
         collected[index][engine].events += session.lastEvents
       }
     }
-    if round + 1 == configuration.rounds {
+    if round + 1 == configuration.rounds && !environment.isInterrupted() {
       for session in sessions { try session.checkEverything() }
     }
     // A close that fails is an engine's fault too; the defer only cleans up after errors.

@@ -1,20 +1,8 @@
 extension BenchWarning {
   /// What must be said beside the figures of a run. Computed from the bundle alone.
   static func all(_ bundle: RunBundle) -> [BenchWarning] {
-    var warnings: [BenchWarning] = []
     let configuration = bundle.configuration
-    if bundle.machine.isDebugBuild {
-      warnings.append(
-        BenchWarning(
-          .debugBuild, "debug build: figures are many times too low; build with -c release"))
-    }
-    if ["tmpfs", "ramfs"].contains(bundle.machine.fileSystem) {
-      warnings.append(
-        BenchWarning(
-          .memoryFileSystem,
-          "the databases lie in memory (\(bundle.machine.fileSystem)): syncs cost nothing; name "
-            + "a directory on a disk with --dir"))
-    }
+    var warnings = machine(bundle.machine) + method(bundle)
     if configuration.rounds < Verdict.neededRounds {
       warnings.append(
         BenchWarning(
@@ -28,6 +16,23 @@ extension BenchWarning {
       warnings += durability(workload, threads: configuration.threads)
     }
     return warnings + counters(bundle)
+  }
+
+  static func machine(_ machine: MachineDescription) -> [BenchWarning] {
+    var warnings: [BenchWarning] = []
+    if machine.isDebugBuild {
+      warnings.append(
+        BenchWarning(
+          .debugBuild, "debug build: figures are many times too low; build with -c release"))
+    }
+    if isMemory(machine) {
+      warnings.append(
+        BenchWarning(
+          .memoryFileSystem,
+          "the databases lie in memory (\(machine.fileSystem)): syncs cost nothing; name "
+            + "a directory on a disk with --dir"))
+    }
+    return warnings
   }
 
   /// Data that fits a cache measures that cache.
@@ -81,16 +86,19 @@ extension BenchWarning {
 
   /// Ten samples beyond the percentile, or it is the maximum in disguise.
   private static func samples(_ bundle: RunBundle) -> [BenchWarning] {
-    let few = bundle.workloads.filter { workload in
-      !workload.isPreparation && workload.engines.contains { $0.latency.samples < 10_000 }
+    func names(_ samples: Range<UInt64>) -> [String] {
+      bundle.workloads.filter { workload in
+        let least = workload.engines.map(\.latency.samples).min() ?? .max
+        return !workload.isPreparation && samples.contains(least)
+      }.map(\.name)
     }
-    if few.isEmpty { return [] }
-    return [
-      BenchWarning(
-        .fewSamples,
-        "fewer than 10,000 requests, too few for p99.9: "
-          + few.map(\.name).joined(separator: ", "))
+    let kinds = [
+      (names(0..<1_000), "fewer than 1,000 requests, too few for p99 and p99.9: "),
+      (names(1_000..<10_000), "fewer than 10,000 requests, too few for p99.9: "),
     ]
+    return kinds.filter { !$0.0.isEmpty }.map {
+      BenchWarning(.fewSamples, $0.1 + $0.0.joined(separator: ", "))
+    }
   }
 
   /// An engine that keeps nothing has no durability to compare.

@@ -9,6 +9,8 @@ public struct MachineDescription: Sendable, Codable, Equatable {
   /// Of the directory that holds the databases.
   public var fileSystem: String
   public var isDebugBuild: Bool
+  /// Digest of the program; nil in bundles of schema 1.
+  public var program: String?
 
   /// Asks the operating system; what it does not tell is "unknown" or 0.
   public static func current(workDirectory: String) -> MachineDescription {
@@ -27,7 +29,30 @@ public struct MachineDescription: Sendable, Codable, Equatable {
       cores: max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))),
       memoryBytes: Int64(sysconf(Int32(_SC_PHYS_PAGES)))
         * Int64(sysconf(Int32(_SC_PAGESIZE))),
-      kernel: kernel, fileSystem: mountType(of: workDirectory), isDebugBuild: isDebug)
+      kernel: kernel, fileSystem: mountType(of: workDirectory), isDebugBuild: isDebug,
+      program: ProcessUsage.programDigest())
+  }
+
+  /// What is not the same on another machine or with another build, one phrase each.
+  public func differences(from other: MachineDescription) -> [String] {
+    func differ(_ what: String, _ mine: String, _ theirs: String) -> String? {
+      mine == theirs ? nil : "\(what) \(mine) instead of \(theirs)"
+    }
+    func build(_ machine: MachineDescription) -> String {
+      machine.isDebugBuild ? "debug" : "release"
+    }
+    var differences = [
+      differ("processor", processor, other.processor),
+      differ("cores", String(cores), String(other.cores)),
+      differ(
+        "memory", Quantity.bytes(Double(memoryBytes)), Quantity.bytes(Double(other.memoryBytes))),
+      differ("kernel", kernel, other.kernel), differ("file system", fileSystem, other.fileSystem),
+      differ("build", build(self), build(other)),
+    ].compactMap { $0 }
+    if let program, let theirs = other.program, program != theirs {
+      differences.append("another build of the program")
+    }
+    return differences
   }
 
   private static func field(_ name: String, in path: String) -> String? {

@@ -17,6 +17,24 @@ public struct RunBundle: Sendable, Codable {
   public var overhead = HarnessOverhead()
   public var workloads: [WorkloadResult] = []
   public var warnings: [BenchWarning] = []
+  /// Interrupted: some measurements are missing. This and all below is nil in bundles of schema 1.
+  public var isPartial: Bool?
+  /// Nanoseconds that a sync of a page took in the directory of the databases, at the beginning.
+  public var syncNanoseconds: UInt64?
+  /// What others did on the machine meanwhile.
+  public var load: MachineLoad?
+  /// Of the run that this one repeats: when it began, and how machine and build differ from it.
+  public var repeats: Repetition?
+
+  public struct Repetition: Sendable, Codable, Equatable {
+    public var startedAt: String
+    public var differences: [String]
+
+    public init(of bundle: RunBundle, on machine: MachineDescription) {
+      startedAt = bundle.startedAt
+      differences = machine.differences(from: bundle.machine)
+    }
+  }
 
   public struct WorkloadResult: Sendable, Codable {
     public var name: String
@@ -111,6 +129,22 @@ public struct BenchWarning: Sendable, Codable, Equatable {
     case fewRounds
     case slowHarness
     case impossibleCounter
+    /// The run was interrupted.
+    case partial
+    /// A sync takes less time than any medium.
+    case doesNotSync
+    case shortRun
+    case busyMachine
+    /// Upkeep took as long as the requests that caused it.
+    case debtLeft
+    /// More was asked for than was served.
+    case overloaded
+    /// What the engine counted is not what the operating system counted.
+    case accountsDiffer
+    /// Little's law does not hold on the figures.
+    case latencyLost
+    /// A repetition on another machine or with another build.
+    case otherMachine
   }
 
   public var code: Code

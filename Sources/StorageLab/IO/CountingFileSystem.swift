@@ -9,9 +9,25 @@ public final class IOCounters: Sendable {
     public var bytesRead: UInt64 = 0
     public var writes: UInt64 = 0
     public var bytesWritten: UInt64 = 0
+    /// Of these, bytes that were stored into a mapped file, which no call shows.
+    public var bytesMapped: UInt64 = 0
+    /// Zeros that were written where a mapped file's records go later; not in `bytesWritten`.
+    public var bytesBlanked: UInt64 = 0
     public var syncs: UInt64 = 0
 
     public init() {}
+
+    /// What an older record lacks is 0.
+    public init(from decoder: any Decoder) throws {
+      let values = try decoder.container(keyedBy: CodingKeys.self)
+      reads = try values.decode(UInt64.self, forKey: .reads)
+      bytesRead = try values.decode(UInt64.self, forKey: .bytesRead)
+      writes = try values.decode(UInt64.self, forKey: .writes)
+      bytesWritten = try values.decode(UInt64.self, forKey: .bytesWritten)
+      bytesMapped = try values.decodeIfPresent(UInt64.self, forKey: .bytesMapped) ?? 0
+      bytesBlanked = try values.decodeIfPresent(UInt64.self, forKey: .bytesBlanked) ?? 0
+      syncs = try values.decode(UInt64.self, forKey: .syncs)
+    }
 
     public static func + (left: Counts, right: Counts) -> Counts {
       combine(left, right, &+)
@@ -29,6 +45,8 @@ public final class IOCounters: Sendable {
       result.bytesRead = operation(left.bytesRead, right.bytesRead)
       result.writes = operation(left.writes, right.writes)
       result.bytesWritten = operation(left.bytesWritten, right.bytesWritten)
+      result.bytesMapped = operation(left.bytesMapped, right.bytesMapped)
+      result.bytesBlanked = operation(left.bytesBlanked, right.bytesBlanked)
       result.syncs = operation(left.syncs, right.syncs)
       return result
     }
@@ -42,11 +60,8 @@ public final class IOCounters: Sendable {
     let syncs = Atomic<UInt64>(0)
     /// Bytes stored through mappings, by one thread at a time: a plain addition, since the
     /// store itself costs little more than an atomic one would.
-    private let bytesMapped = Atomic<UInt64>(0)
-
-    var allBytesWritten: UInt64 {
-      bytesWritten.load(ordering: .relaxed) &+ bytesMapped.load(ordering: .relaxed)
-    }
+    let bytesMapped = Atomic<UInt64>(0)
+    let bytesBlanked = Atomic<UInt64>(0)
 
     /// Counts bytes that reached the file through a mapping, which no call shows.
     /// REQUIRES: one caller at a time.
@@ -68,7 +83,9 @@ public final class IOCounters: Sendable {
     counts.reads = cell.reads.load(ordering: .relaxed)
     counts.bytesRead = cell.bytesRead.load(ordering: .relaxed)
     counts.writes = cell.writes.load(ordering: .relaxed)
-    counts.bytesWritten = cell.allBytesWritten
+    counts.bytesMapped = cell.bytesMapped.load(ordering: .relaxed)
+    counts.bytesBlanked = cell.bytesBlanked.load(ordering: .relaxed)
+    counts.bytesWritten = cell.bytesWritten.load(ordering: .relaxed) &+ counts.bytesMapped
     counts.syncs = cell.syncs.load(ordering: .relaxed)
     return counts
   }
@@ -161,7 +178,12 @@ private final class CountingFile: File {
   func map(
     offset: Int64, length: Int, blankFrom: Int64?
   ) throws(StorageError) -> any MappedRegion {
-    try base.map(offset: offset, length: length, blankFrom: blankFrom)
+    let region = try base.map(offset: offset, length: length, blankFrom: blankFrom)
+    if let blankFrom {
+      let blanked = max(0, offset + Int64(length) - max(offset, blankFrom))
+      cell.bytesBlanked.wrappingAdd(UInt64(blanked), ordering: .relaxed)
+    }
+    return region
   }
   func punchHole(offset: Int64, length: Int64) throws(StorageError) {
     try base.punchHole(offset: offset, length: length)

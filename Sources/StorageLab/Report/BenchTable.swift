@@ -69,6 +69,8 @@ enum BenchTable {
       }
     }
     notes += workload.engines.compactMap(openLoopNote)
+    let work = workload.engines.compactMap(workNote)
+    if !work.isEmpty { notes.append("in a round: \(work.joined(separator: "; "))") }
     for engine in workload.engines {
       let stalls = engine.events.filter { $0.kind.hasPrefix("stall") }
       for stall in stalls {
@@ -78,6 +80,16 @@ enum BenchTable {
       }
     }
     return notes
+  }
+
+  /// What else an engine did in a round, upkeep included; nil when it did none of it.
+  private static func workNote(_ engine: RunBundle.EngineResult) -> String? {
+    let counts = ["splits", "flushes", "compactions", "checkpoints"].compactMap { name -> String? in
+      let rises = engine.rounds.compactMap { $0.counters.rise(name) }
+      let median = Statistics.median(rises)
+      return median > 0 ? "\(Quantity.grouped(median)) \(name)" : nil
+    }
+    return counts.isEmpty ? nil : "\(engine.engine) \(counts.joined(separator: ", "))"
   }
 
   /// How an engine fared at the rate that was asked for; nil for a closed loop.
