@@ -24,7 +24,7 @@ struct BenchExportCommand: ParsableCommand {
   @Argument(help: "A bundle's directory, its bundle.json, or 'latest'.")
   var bundle = "latest"
   @Option(help: "json, csv, hgrm or markdown.")
-  var format: Format
+  var format: Format?
   @Option(
     name: .shortAndLong,
     help: "File to write, or for several histograms the directory; default: standard output.")
@@ -35,11 +35,19 @@ struct BenchExportCommand: ParsableCommand {
   var engine: String?
   @Option(help: "Where bundles are kept.")
   var out = BundleStore.defaultDirectory
+  @Flag(help: "As --format json.")
+  var json = false
+
+  func validate() throws {
+    if (format == nil) != json {
+      throw ValidationError("name one form: --format json, csv, hgrm or markdown")
+    }
+  }
 
   func run() throws {
     var loaded = try BundleStore(out).find(bundle)
     try narrow(&loaded)
-    switch format {
+    switch format ?? .json {
     case .json: try write(try loaded.encoded())
     case .csv: try write(Array(BundleExport.csv(loaded).utf8))
     case .markdown: try write(Array(MarkdownReport.render(loaded).utf8))

@@ -35,6 +35,10 @@ public struct BenchMeasurement: Sendable, Codable {
   public var littlesLaw: LittlesLaw?
   /// Nil for a closed loop.
   public var openLoop: OpenLoopFigures?
+  /// What else the engine says of itself, such as height, splits, tables of a level: after the
+  /// upkeep, and before the first request. Zeros are left out.
+  public var details: [EngineStatistics.Detail]?
+  public var detailsBefore: [EngineStatistics.Detail]?
 
   /// Counts while the requests ran; `settle…` of the upkeep after them.
   public struct Counters: Sendable, Codable, Equatable {
@@ -60,21 +64,6 @@ public struct BenchMeasurement: Sendable, Codable {
     public var settleSystemIO: SystemIO?
     /// What the engine itself counted as user bytes; held against `userBytesWritten`.
     public var engineUserBytes: UInt64 = 0
-    /// What else the engine says of itself, such as height, splits, tables of a level: before the
-    /// requests and after the upkeep. Nil in bundles of schema 1.
-    public var details: [Detail]?
-
-    public struct Detail: Sendable, Codable, Equatable {
-      public var name: String
-      public var before: Double
-      public var after: Double
-    }
-
-    /// How much a counter of the engine rose; nil when it has none of that name.
-    public func rise(_ name: String) -> Double? {
-      details?.first { $0.name == name }.map { $0.after - $0.before }
-    }
-
     public init() {}
   }
 
@@ -176,6 +165,15 @@ public struct Amplification: Sendable, Equatable {
 }
 
 extension BenchMeasurement {
+  /// How much a counter of the engine's details rose, upkeep included; nil without details.
+  public func rise(_ name: String) -> Double? {
+    guard let details, let detailsBefore else { return nil }
+    func value(_ details: [EngineStatistics.Detail]) -> Double {
+      details.first { $0.name == name }?.value ?? 0
+    }
+    return value(details) - value(detailsBefore)
+  }
+
   public var amplification: Amplification { Amplification(counters, space) }
 
   /// Pages of 4 KiB that the operating system fetched from the medium per request.

@@ -99,6 +99,8 @@ final class BenchSession {
     measurement.series = SliceRecorder.series(done.threads.map(\.loop.slices))
     measurement.timeline = lastEvents.map { TimelineEvent($0, epoch: done.epoch) }
     measurement.droppedEvents = events.droppedCount - eventsBefore.dropped
+    measurement.details = settled.engine.details.filter { $0.value != 0 }
+    measurement.detailsBefore = before.engine.details.filter { $0.value != 0 }
     describe(workload, load, done, summary, &measurement)
     return measurement
   }

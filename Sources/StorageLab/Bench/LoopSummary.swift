@@ -66,12 +66,5 @@ extension BenchMeasurement.Counters {
     cacheHits = after.engine.cacheHits &- before.engine.cacheHits
     cacheMisses = after.engine.cacheMisses &- before.engine.cacheMisses
     engineUserBytes = after.engine.userBytesWritten &- before.engine.userBytesWritten
-    let earlier = Dictionary(
-      before.engine.details.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
-    details = settled.engine.details.compactMap { detail in
-      let before = earlier[detail.name] ?? 0
-      return before == 0 && detail.value == 0
-        ? nil : Detail(name: detail.name, before: before, after: detail.value)
-    }
   }
 }

@@ -85,7 +85,7 @@ enum BenchTable {
   /// What else an engine did in a round, upkeep included; nil when it did none of it.
   private static func workNote(_ engine: RunBundle.EngineResult) -> String? {
     let counts = ["splits", "flushes", "compactions", "checkpoints"].compactMap { name -> String? in
-      let rises = engine.rounds.compactMap { $0.counters.rise(name) }
+      let rises = engine.rounds.compactMap { $0.rise(name) }
       let median = Statistics.median(rises)
       return median > 0 ? "\(Quantity.grouped(median)) \(name)" : nil
     }

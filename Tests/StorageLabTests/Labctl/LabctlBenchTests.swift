@@ -38,13 +38,13 @@ import Testing
         // The harness writes nothing while it measures.
         #expect(
           abs(counted - Double(during + after)) <= 0.001 * counted + 4_096, "\(engine.engine)")
-        #expect(round.counters.details?.isEmpty == false)
+        #expect(round.details?.isEmpty == false)
       }
     }
     let classes = bundle.workloads[0].engines.map { Set($0.rounds[0].counters.ioByClass.keys) }
     #expect(classes[0].contains("log") && classes[0].contains("page"))
     #expect(classes[1].contains("log"))
-    #expect(bundle.workloads[0].engines[0].rounds[0].counters.rise("splits") ?? 0 > 0)
+    #expect(bundle.workloads[0].engines[0].rounds[0].rise("splits") ?? 0 > 0)
   }
 
   @Test func aRunIsRepeatedAndExported() async throws {
@@ -73,6 +73,8 @@ import Testing
     let csv = try await run(["export", "latest", "--format", "csv", "--workload", "ycsb-a"] + out)
     #expect(csv.output.components(separatedBy: "\r\n").count == 4)
     #expect(csv.output.contains(",40000.0,"))
+    let narrow = try await run(["export", "latest", "--json", "--engine", "lsm"] + out)
+    #expect(try bundle(narrow).workloads.allSatisfy { $0.engines.map(\.engine) == ["lsm"] })
     let markdown = try await run(["export", "latest", "--format", "markdown"] + out)
     #expect(markdown.output.contains("## ycsb-a"))
     let several = try await run(["export", "latest", "--format", "hgrm"] + out)
@@ -106,6 +108,7 @@ import Testing
   @Test(arguments: [
     ["capacity", "fillseq", "--slo", "p99<1ms"], ["capacity", "ycsb-a", "--slo", "p99"],
     ["run", "ycsb-a", "--rate", "0"], ["run", "ycsb-a", "--seconds", "2"],
+    ["export", "latest"], ["export", "latest", "--json", "--format", "csv"],
     ["run", "ycsb-a", "--rate", "5k", "--seconds", "1", "--operations", "7"],
   ])
   func badOptionsAreUsageErrors(arguments: [String]) async throws {
