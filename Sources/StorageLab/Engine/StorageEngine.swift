@@ -8,6 +8,9 @@
 /// about to make of it. A snapshot, and a cursor, sees one moment: all of a batch or nothing
 /// of it.
 ///
+/// An engine must write `snapshot`, `write`, `sync`, `compact`, `statistics`, `verify` and `close`; the
+/// rest has defaults. `Conformance` checks all of this of any engine.
+///
 /// After `close` every call throws `closed`. Close releases the directory's lock; snapshots
 /// and cursors still held keep memory but throw `closed`.
 public protocol StorageEngine: AnyObject, Sendable {
@@ -122,6 +125,47 @@ public protocol Cursor: AnyObject {
   var value: ByteSlice { get }
 
   func close()
+}
+
+// MARK: - What an engine need not write itself
+
+/// A write of one operation is a batch of one, a read or a cursor is that of a snapshot, and an engine
+/// without background work and without a log apart from its data has nothing to bound or to wait for.
+/// Engines that can do better do.
+extension StorageEngine {
+  public func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
+    let snapshot = try snapshot()
+    defer { snapshot.close() }
+    return try snapshot.read(key, body)
+  }
+
+  public func cursor(_ range: KeyRange) throws(StorageError) -> any Cursor {
+    let snapshot = try snapshot()
+    defer { snapshot.close() }
+    return try snapshot.cursor(range)
+  }
+
+  public func put(_ key: RawSpan, _ value: RawSpan) throws(StorageError) {
+    var batch = WriteBatch()
+    batch.put(key, value)
+    try write(batch)
+  }
+
+  public func delete(_ key: RawSpan) throws(StorageError) {
+    var batch = WriteBatch()
+    batch.delete(key)
+    try write(batch)
+  }
+
+  public func deleteRange(from lower: RawSpan, to upper: RawSpan) throws(StorageError) {
+    var batch = WriteBatch()
+    batch.deleteRange(from: lower, to: upper)
+    try write(batch)
+  }
+
+  public func checkpoint() throws(StorageError) { try sync() }
+
+  public func settle() throws(StorageError) { _ = try statistics() }
 }
 
 // MARK: - Comfort

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// The sorted in-memory engine: the oracle that the others are compared with, so simple
 /// comes before fast. Keeps nothing on disk; `path`, `durability` and the cache budget mean
 /// nothing to it.
@@ -11,21 +9,11 @@ public final class MemoryEngine: StorageEngine {
 
   public let options: EngineOptions
   private let state: Guarded<State>
-  private let life = Life()
+  private let life = EngineLife()
 
   private struct State {
     var tree = PersistentTree()
     var userBytesWritten: UInt64 = 0
-  }
-
-  /// Shared with snapshots and cursors, which must notice the engine's end.
-  final class Life: Sendable {
-    let isClosed = Atomic<Bool>(false)
-    let snapshots = Atomic<Int>(0)
-
-    func check() throws(StorageError) {
-      if isClosed.load(ordering: .acquiring) { throw .closed("the engine") }
-    }
   }
 
   /// Opens an empty engine. Errors: none.
@@ -47,15 +35,11 @@ public final class MemoryEngine: StorageEngine {
   // MARK: Reading
 
   public func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
-    try MemoryView(tree: try currentTree(), life: life).read(key, body)
+    try DirectoryView(try currentTree(), life).read(key, body)
   }
 
   public func snapshot() throws(StorageError) -> any Snapshot {
-    MemorySnapshot(MemoryView(tree: try currentTree(), life: life))
-  }
-
-  public func cursor(_ range: KeyRange) throws(StorageError) -> any Cursor {
-    MemoryCursor(MemoryView(tree: try currentTree(), life: life), range)
+    DirectoryView(try currentTree(), life)
   }
 
   private func currentTree() throws(StorageError) -> PersistentTree {
@@ -64,24 +48,6 @@ public final class MemoryEngine: StorageEngine {
   }
 
   // MARK: Writing
-
-  public func put(_ key: RawSpan, _ value: RawSpan) throws(StorageError) {
-    var batch = WriteBatch()
-    batch.put(key, value)
-    try write(batch)
-  }
-
-  public func delete(_ key: RawSpan) throws(StorageError) {
-    var batch = WriteBatch()
-    batch.delete(key)
-    try write(batch)
-  }
-
-  public func deleteRange(from lower: RawSpan, to upper: RawSpan) throws(StorageError) {
-    var batch = WriteBatch()
-    batch.deleteRange(from: lower, to: upper)
-    try write(batch)
-  }
 
   public func merge(_ key: RawSpan, _ operand: RawSpan) throws(StorageError) {
     var batch = WriteBatch()
@@ -129,7 +95,7 @@ public final class MemoryEngine: StorageEngine {
   /// Goes back to what `snapshot` saw: how a test follows an engine that lost unsynced
   /// writes in a crash. Errors: `invalidArgument` for another engine's snapshot.
   func restore(_ snapshot: any Snapshot) throws(StorageError) {
-    guard let tree = (snapshot as? MemorySnapshot)?.view.tree else {
+    guard let tree = (snapshot as? DirectoryView)?.tree else {
       throw StorageError(.invalidArgument, "the snapshot is not of a memory engine")
     }
     state.withLock { $0.tree = tree }
@@ -138,9 +104,7 @@ public final class MemoryEngine: StorageEngine {
   // MARK: Upkeep
 
   public func sync() throws(StorageError) { try life.check() }
-  public func checkpoint() throws(StorageError) { try life.check() }
   public func compact() throws(StorageError) { try life.check() }
-  public func settle() throws(StorageError) { try life.check() }
 
   public func statistics() throws(StorageError) -> EngineStatistics {
     try life.check()
@@ -150,7 +114,7 @@ public final class MemoryEngine: StorageEngine {
       statistics.entries = UInt64(state.tree.count)
       statistics.otherMemoryBytes = state.tree.byteCount
     }
-    statistics.openSnapshots = life.snapshots.load(ordering: .relaxed)
+    statistics.openSnapshots = life.openSnapshots
     return statistics
   }
 
@@ -160,129 +124,5 @@ public final class MemoryEngine: StorageEngine {
     return report
   }
 
-  public func close() throws(StorageError) { life.isClosed.store(true, ordering: .releasing) }
-}
-
-/// One version of the tree, counted as an open snapshot for as long as it is held.
-private final class MemoryView: Sendable {
-  let tree: PersistentTree
-  private let life: MemoryEngine.Life
-  private let isClosed = Atomic<Bool>(false)
-
-  init(tree: PersistentTree, life: MemoryEngine.Life) {
-    self.tree = tree
-    self.life = life
-    life.snapshots.wrappingAdd(1, ordering: .relaxed)
-  }
-
-  deinit { close() }
-
-  func close() {
-    if !isClosed.exchange(true, ordering: .relaxed) {
-      life.snapshots.wrappingSubtract(1, ordering: .relaxed)
-    }
-  }
-
-  func check(_ what: String) throws(StorageError) {
-    try life.check()
-    if isClosed.load(ordering: .relaxed) { throw .closed(what) }
-  }
-
-  func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
-    try check("the snapshot")
-    try EngineLimits.checkKey(key.byteCount)
-    guard let entry = key.withSlice({ tree[$0] }) else { return false }
-    withExtendedLifetime(entry) { entry.value.withSpan { value in body(value) } }
-    return true
-  }
-
-  /// A second holder of the same version, closed on its own.
-  func again() -> MemoryView { MemoryView(tree: tree, life: life) }
-}
-
-private final class MemorySnapshot: Snapshot {
-  let view: MemoryView
-
-  init(_ view: MemoryView) { self.view = view }
-
-  func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool {
-    try view.read(key, body)
-  }
-
-  func cursor(_ range: KeyRange) throws(StorageError) -> any Cursor {
-    try view.check("the snapshot")
-    return MemoryCursor(view.again(), range)
-  }
-
-  func close() { view.close() }
-}
-
-/// Finds its neighbour from the root at each step: O(log n), and nothing to get wrong.
-private final class MemoryCursor: Cursor {
-  private let view: MemoryView
-  private let range: KeyRange
-  private var entry: PersistentTree.Entry?
-
-  init(_ view: MemoryView, _ range: KeyRange) {
-    self.view = view
-    self.range = range
-  }
-
-  var isValid: Bool { entry != nil }
-  var key: ByteSlice { entry?.key ?? .empty }
-  var value: ByteSlice { entry?.value ?? .empty }
-
-  func seekToFirst() throws(StorageError) { try seek([]) }
-
-  func seekToLast() throws(StorageError) {
-    try view.check("the cursor")
-    setIfAboveLower(view.tree.last { isBelowUpper($0) })
-  }
-
-  func seek(_ key: RawSpan) throws(StorageError) {
-    try view.check("the cursor")
-    key.withSlice { key in
-      setIfBelowUpper(view.tree.first { isAboveLower($0) && $0.compare(key) >= 0 })
-    }
-  }
-
-  func seekForPrevious(_ key: RawSpan) throws(StorageError) {
-    try view.check("the cursor")
-    key.withSlice { key in
-      setIfAboveLower(view.tree.last { isBelowUpper($0) && $0.compare(key) <= 0 })
-    }
-  }
-
-  func next() throws(StorageError) {
-    try view.check("the cursor")
-    guard let entry else { return }
-    setIfBelowUpper(view.tree.first { $0.compare(entry.key) > 0 })
-  }
-
-  func previous() throws(StorageError) {
-    try view.check("the cursor")
-    guard let entry else { return }
-    setIfAboveLower(view.tree.last { $0.compare(entry.key) < 0 })
-  }
-
-  func close() {
-    entry = nil
-    view.close()
-  }
-
-  private func setIfBelowUpper(_ found: PersistentTree.Entry?) {
-    entry = found.flatMap { isBelowUpper($0.key) ? $0 : nil }
-  }
-
-  private func setIfAboveLower(_ found: PersistentTree.Entry?) {
-    entry = found.flatMap { isAboveLower($0.key) ? $0 : nil }
-  }
-
-  private func isAboveLower(_ key: ByteSlice) -> Bool {
-    range.lower?.withSlice { key.compare($0) >= 0 } ?? true
-  }
-
-  private func isBelowUpper(_ key: ByteSlice) -> Bool {
-    range.upper?.withSlice { key.compare($0) < 0 } ?? true
-  }
+  public func close() throws(StorageError) { _ = life.end() }
 }

@@ -1,15 +1,16 @@
 /// An ordered map that never changes: every change returns a new tree and shares all but
-/// the path to it, so keeping an old version costs one reference.
+/// the path to it, so keeping an old version costs one reference. For engines that keep all
+/// their keys in memory.
 ///
 /// A treap (Seidel and Aragon, 1996) whose priorities are hashes of the keys: the shape
 /// depends on the content alone, and the expected height is O(log n). Everything is built
 /// from two operations that are easy to believe, `split` and `join`.
-struct PersistentTree: Sendable {
+public struct PersistentTree: Sendable {
   /// A key and its value in one allocation.
-  final class Entry: @unchecked Sendable {
+  public final class Entry: @unchecked Sendable {
     private let base: UnsafeMutableRawPointer
-    let key: ByteSlice
-    let value: ByteSlice
+    public let key: ByteSlice
+    public let value: ByteSlice
 
     init(_ key: ByteSlice, _ value: ByteSlice) {
       base = .allocate(byteCount: max(1, key.count + value.count), alignment: 8)
@@ -47,29 +48,29 @@ struct PersistentTree: Sendable {
 
   private var root: Node?
 
-  init() {}
+  public init() {}
 
   private init(_ root: Node?) { self.root = root }
 
-  var count: Int { root?.count ?? 0 }
+  public var count: Int { root?.count ?? 0 }
   /// Bytes of all keys and values.
-  var byteCount: Int { root?.byteCount ?? 0 }
+  public var byteCount: Int { root?.byteCount ?? 0 }
 
   // MARK: Changing. Complexity: O(log n) each, whatever the range's size.
 
-  mutating func put(_ key: ByteSlice, _ value: ByteSlice) {
+  public mutating func put(_ key: ByteSlice, _ value: ByteSlice) {
     let (below, rest) = PersistentTree.split(root, at: key)
     let above = PersistentTree.dropFirst(rest, ifKey: key)
     let node = Node(Entry(key, value), priority: Hash64.hash(key), left: nil, right: nil)
     root = PersistentTree.join(PersistentTree.join(below, node), above)
   }
 
-  mutating func remove(_ key: ByteSlice) {
+  public mutating func remove(_ key: ByteSlice) {
     let (below, rest) = PersistentTree.split(root, at: key)
     root = PersistentTree.join(below, PersistentTree.dropFirst(rest, ifKey: key))
   }
 
-  mutating func removeRange(_ lower: ByteSlice, _ upper: ByteSlice) {
+  public mutating func removeRange(_ lower: ByteSlice, _ upper: ByteSlice) {
     guard lower < upper else { return }
     let (below, rest) = PersistentTree.split(root, at: lower)
     let (_, above) = PersistentTree.split(rest, at: upper)
@@ -108,7 +109,7 @@ struct PersistentTree: Sendable {
 
   // MARK: Finding. Complexity: O(log n).
 
-  subscript(key: ByteSlice) -> Entry? {
+  public subscript(key: ByteSlice) -> Entry? {
     var node = root
     while let current = node {
       let order = key.compare(current.entry.key)
@@ -120,7 +121,7 @@ struct PersistentTree: Sendable {
 
   /// The first entry whose key satisfies `isFar`. REQUIRES: once true, it stays true for
   /// all later keys.
-  func first(where isFar: (ByteSlice) -> Bool) -> Entry? {
+  public func first(where isFar: (ByteSlice) -> Bool) -> Entry? {
     var node = root
     var best: Entry?
     while let current = node {
@@ -136,7 +137,7 @@ struct PersistentTree: Sendable {
 
   /// The last entry whose key satisfies `isNear`. REQUIRES: once false, it stays false for
   /// all later keys.
-  func last(where isNear: (ByteSlice) -> Bool) -> Entry? {
+  public func last(where isNear: (ByteSlice) -> Bool) -> Entry? {
     var node = root
     var best: Entry?
     while let current = node {

@@ -1,0 +1,4 @@
+import BitcaskEngine
+import LabctlKit
+
+Labctl.main(adding: [BitcaskEngine.registryEntry])
