@@ -3,6 +3,7 @@
 #   make bench    run the main benchmark; prints where its report lies
 #   make test     everything CI checks: format, warnings, links, all tests
 #
+#   make test-examples   the package in Examples that brings an engine of its own; CI runs it too
 #   make install PREFIX=/usr/local   labctl, its man pages and completions; libstoragelab, its header,
 #                      its pkg-config file; make uninstall removes them. Needs no Swift afterwards
 #   make bench-peers   the B-tree beside LMDB, the LSM tree beside RocksDB and LevelDB (installs
@@ -23,8 +24,8 @@ PEER_HEADERS := lmdb.h:liblmdb-dev rocksdb/c.h:librocksdb-dev leveldb/c.h:liblev
 # What runs several threads, for the sanitizers; `make sanitize TESTS=.` runs all.
 TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTree|LSM|OpenTableTests|RangeGapTests|RateLimiterTests|SQLite|ReadBodyTests
 
-.PHONY: bench test bench-peers build-peers bench-btree-peers bench-btree-cold bench-lsm-peers \
-  bench-lsm-overload test-peers bench-c-api build-install install uninstall sanitize \
+.PHONY: bench test test-examples bench-peers build-peers bench-btree-peers bench-btree-cold \
+  bench-lsm-peers bench-lsm-overload test-peers bench-c-api build-install install uninstall sanitize \
   build lint format dependencies clean
 
 bench: build
@@ -36,6 +37,15 @@ build: dependencies
 test: dependencies lint
 	Scripts/build-without-warnings $(SWIFT) build --build-tests $(TEST_FLAGS)
 	$(SWIFT) test --skip-build $(TEST_FLAGS)
+
+# As its reader builds it: a package of its own that depends on this one.
+EXAMPLE_FLAGS := --package-path Examples/BitcaskEngine -c release --scratch-path .build-examples
+
+test-examples: dependencies
+	Scripts/build-without-warnings $(SWIFT) build --build-tests $(EXAMPLE_FLAGS)
+	$(SWIFT) test --skip-build $(EXAMPLE_FLAGS)
+	.build-examples/release/bitcask-labctl bench fillrandom readrandom --engines bitcask,btree \
+	  --records 10000 --operations 10000 --rounds 1 --no-bundle
 
 # A million records of 16 + 100 bytes: fills, then reads and changes of one database, then
 # what two threads do and four make durable.
@@ -110,13 +120,13 @@ sanitize: dependencies
 	SWIFT=$(SWIFT) Scripts/sanitize thread '$(TESTS)'
 
 lint:
-	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	$(SWIFT) format lint --strict --recursive Sources Tests Examples Package.swift
 
 format:
-	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
+	$(SWIFT) format --in-place --recursive Sources Tests Examples Package.swift
 
 dependencies:
 	@Scripts/install-dependencies
 
 clean:
-	rm -rf .build .build-test .build-peers .build-address .build-thread .build-install
+	rm -rf .build .build-test .build-peers .build-address .build-thread .build-install .build-examples

@@ -77,7 +77,10 @@ let package = Package(
       ],
       swiftSettings: swiftSettings),
     .testTarget(
-      name: "LabctlKitTests", dependencies: ["LabctlKit", "StorageLab"],
+      name: "LabctlKitTests",
+      dependencies: [
+        "LabctlKit", "StorageLab", .product(name: "Subprocess", package: "swift-subprocess"),
+      ],
       swiftSettings: swiftSettings),
   ],
   swiftLanguageModes: [.v6]

@@ -37,7 +37,14 @@ struct BenchCommand: ParsableCommand {
 
 struct BenchRunCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "run", abstract: "Run workloads (the default).")
+    commandName: "run", abstract: "Run workloads (the default).",
+    discussion: """
+      `labctl bench --help` tells what a run does.
+
+      Examples:
+        labctl bench run ycsb-a ycsb-c --engines btree,lsm
+        labctl bench run fillseq readrandom --records 1000000 --json
+      """)
 
   @Argument(help: ArgumentHelp("Workloads, as with --workload.", valueName: "workload"))
   var names: [String] = []
@@ -150,7 +157,12 @@ struct BenchShowCommand: ParsableCommand {
 
 struct BenchListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "List the kept runs, newest last.")
+    commandName: "list", abstract: "List the kept runs, newest last.",
+    discussion: """
+      Examples:
+        labctl bench list
+        labctl bench list --out /var/tmp/runs --json
+      """)
 
   @Option(help: "Where bundles are kept.")
   var out = BundleStore.defaultDirectory

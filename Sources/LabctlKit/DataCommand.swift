@@ -41,7 +41,12 @@ struct DatasetOptions: ParsableArguments {
 
 struct DataListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "List the real and the generated datasets.")
+    commandName: "list", abstract: "List the real and the generated datasets.",
+    discussion: """
+      Examples:
+        labctl data list
+        labctl data list --json
+      """)
 
   @OptionGroup var location: DatasetOptions
   @OptionGroup var output: OutputOptions
@@ -150,7 +155,13 @@ struct DataVerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
     abstract: "Hold the real datasets against the catalogue: size, sha256, rows, columns.",
-    discussion: "Exit code 0: all as catalogued; 1: a difference.")
+    discussion: """
+      Exit code 0: all as catalogued; 1: a difference.
+
+      Examples:
+        labctl data verify
+        labctl data verify --datasets ./datasets --json
+      """)
 
   @OptionGroup var location: DatasetOptions
   @OptionGroup var output: OutputOptions

@@ -6,6 +6,11 @@ struct LSMCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lsm",
     abstract: "What is particular to LSM trees: their history, compaction policies simulated.",
+    discussion: """
+      Examples:
+        labctl lsm timeline /tmp/logs
+        labctl lsm simulate --policy tiered
+      """,
     subcommands: [LSMTimelineCommand.self, LSMSimulateCommand.self])
 }
 

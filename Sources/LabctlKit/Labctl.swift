@@ -30,7 +30,7 @@ public struct Labctl: ParsableCommand {
     subcommands: [
       DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
       SweepCommand.self, LSMCommand.self, EnginesCommand.self, DataCommand.self,
-      CalibrateCommand.self, CompletionsCommand.self, ManualCommand.self,
+      CalibrateCommand.self, DoctorCommand.self, CompletionsCommand.self, ManualCommand.self,
     ])
 
   private static let registered = Mutex(EngineRegistry.standard)

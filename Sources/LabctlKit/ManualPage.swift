@@ -49,7 +49,7 @@ struct ManualPage {
       lines.append(".SH SEE ALSO")
       lines.append(
         others.map { ".BR \(ManualPage.escaped($0.joined(separator: "-"))) (1)" }
-          .joined(separator: ",\n").replacing("(1),", with: "(1),"))
+          .joined(separator: ",\n"))
     }
     return lines.joined(separator: "\n") + "\n"
   }

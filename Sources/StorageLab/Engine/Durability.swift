@@ -26,6 +26,11 @@ extension Durability: CustomStringConvertible {
     return UInt64(min(max(milliseconds, 1), Durability.maximumInterval)) * 1_000_000
   }
 
+  /// One of each class, from the weakest to the strongest; 100 ms for `interval`.
+  public static let classes: [Durability] = [
+    .none, .process, .interval(milliseconds: 100), .commit,
+  ]
+
   /// The longest interval that makes sense: an hour.
   public static let maximumInterval = 3_600_000
 

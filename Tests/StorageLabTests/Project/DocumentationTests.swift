@@ -40,4 +40,14 @@ import Testing
       try SourceTree.text("README.md").contains(body),
       "README.md must show the body of EmbeddingExample.swift, word for word")
   }
+
+  /// docs/guide/your-own-engine.md promises it: lines with code on them.
+  @Test func theExampleEngineHasFewerThan150Lines() throws {
+    let sources = SourceTree.files(under: "Examples/BitcaskEngine/Sources", suffix: ".swift")
+    #expect(!sources.isEmpty)
+    let lines = try sources.flatMap { try SourceTree.text($0).split(separator: "\n") }
+      .map { $0.trimmingCharacters(in: .whitespaces) }
+      .filter { !$0.isEmpty && !$0.hasPrefix("//") }
+    #expect(lines.count < 150, "\(lines.count) lines")
+  }
 }

@@ -136,7 +136,8 @@ public final class BitcaskEngine: StorageEngine {
 
   public func statistics() throws(StorageError) -> EngineStatistics {
     try life.check()
-    let (state, end) = writer.withLock { state.withLock { ($0, $0.log.end) } }
+    let state = state.withLock { $0 }
+    let end = writer.withLock { state.log.end }
     var statistics = EngineStatistics()
     statistics.record(files.counters)
     statistics.userBytesWritten = userBytesWritten.withLock { $0 }
