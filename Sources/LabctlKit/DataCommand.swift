@@ -23,7 +23,10 @@ struct DatasetOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Directory of the real datasets.",
-      discussion: "Default: datasets/ in or above the working directory or the executable.",
+      discussion: """
+        Default: datasets/ in or above the working directory or the executable, or where \
+        `make install` puts them.
+        """,
       valueName: "dir"))
   var datasets: String?
 
@@ -33,7 +36,8 @@ struct DatasetOptions: ParsableArguments {
     if let executable = try? FileManager.default.destinationOfSymbolicLink(
       atPath: "/proc/self/exe")
     {
-      places.append(parentDirectory(executable))
+      let directory = parentDirectory(executable)
+      places += [directory, joinPath(directory, "../share/storagelab")]
     }
     return try DatasetLibrary.find(near: places)
   }

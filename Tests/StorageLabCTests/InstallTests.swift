@@ -67,6 +67,9 @@ import Testing
         contentsOfFile: root + "/lib/pkgconfig/storagelab.pc", encoding: .utf8)
       #expect(package.hasPrefix("prefix=/opt/lab\n"), "DESTDIR is no part of the final paths")
       #expect(try await shell("'\(root)/bin/labctl' --version").output == "0.1.0\n")
+      // Its datasets are found from anywhere.
+      let list = try await shell("cd / && '\(root)/bin/labctl' data list --json")
+      #expect(list.output.contains(root) && list.output.contains("airports"), "\(list.error)")
       let bash = try await shell("bash -n '\(root)/share/bash-completion/completions/labctl'")
       #expect(bash.isSuccess, "\(bash.error)")
       let removed = try await shell("DESTDIR='\(directory)' Scripts/install --remove /opt/lab")
