@@ -50,6 +50,7 @@ let package = Package(
       dependencies: [
         "StorageLab",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
       ],
       swiftSettings: swiftSettings),
     .systemLibrary(name: "CStorageLab"),

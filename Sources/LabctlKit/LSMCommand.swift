@@ -5,13 +5,15 @@ import StorageLab
 struct LSMCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lsm",
-    abstract: "What is particular to LSM trees: their history, compaction policies simulated.",
+    abstract:
+      "What is particular to LSM trees: their history, compaction policies simulated, filters tried.",
     discussion: """
       Examples:
         labctl lsm timeline /tmp/logs
         labctl lsm simulate --policy tiered
+        labctl lsm bloom --bits 8,10
       """,
-    subcommands: [LSMTimelineCommand.self, LSMSimulateCommand.self])
+    subcommands: [LSMTimelineCommand.self, LSMSimulateCommand.self, LSMBloomCommand.self])
 }
 
 struct LSMSimulateCommand: ParsableCommand {

@@ -21,6 +21,10 @@ public struct Labctl: ParsableCommand {
         labctl lsm timeline /tmp/logs --output timeline.html
         labctl data list
         labctl calibrate
+        labctl fill --engines btree --records 1e5 --keys ascending,random
+        labctl reads --records 1e5 --caches 1MiB,16MiB
+        labctl recovery --records 1e4,1e5
+        labctl notebook list
 
       Exit codes: 0 done, 1 a check found a difference, 2 usage, 3 not found, 4 wrong format or \
       newer version, 5 corruption, 6 locked, 7 I/O error or no space, 8 read-only, \
@@ -29,8 +33,9 @@ public struct Labctl: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
-      SweepCommand.self, LSMCommand.self, EnginesCommand.self, DataCommand.self,
-      CalibrateCommand.self, DoctorCommand.self, CompletionsCommand.self, ManualCommand.self,
+      SweepCommand.self, FillCommand.self, ReadsCommand.self, RecoveryCommand.self,
+      LSMCommand.self, EnginesCommand.self, DataCommand.self, CalibrateCommand.self,
+      NotebookCommand.self, DoctorCommand.self, CompletionsCommand.self, ManualCommand.self,
     ])
 
   private static let registered = Mutex(EngineRegistry.standard)

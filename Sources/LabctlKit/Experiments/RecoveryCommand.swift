@@ -1,0 +1,168 @@
+import ArgumentParser
+import Foundation
+import StorageLab
+
+struct RecoveryCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "recovery",
+    abstract: "Measure how long a database takes to open after a kill, by the log to replay.",
+    discussion: """
+      Puts records, copies the files while the engine is open, as a kill would leave them, and times \
+      how long the copy takes to open and to answer a get. Each length of the log is one row. With \
+      --checkpoint-every a checkpoint is made after so many puts: what is left to replay is then \
+      what came after the last one.
+
+      Examples:
+        labctl recovery --engines btree,lsm --records 1e4,1e5
+        labctl recovery --engines btree --records 1e5,2e5,3e5 --checkpoint-every 250000 --json
+      """)
+
+  @Option(help: "Engines, separated by commas.")
+  var engines = "btree,lsm"
+  @Option(help: "Records to put before the kill, such as 1e4,1e5.")
+  var records = "10000,20000,50000,100000"
+  @Option(help: "Make a checkpoint after every so many puts.")
+  var checkpointEvery: Quantity?
+  @Option(help: "Bytes of a value.")
+  var valueSize = ByteSize(100)
+  @Option(help: "Cache budget of each engine.")
+  var cache = ByteSize(256 << 20)
+  @Option(help: "How often each copy is opened.")
+  var rounds = 5
+  @Option(help: "Seed of keys and values.")
+  var seed: UInt64 = 42
+  @Option(help: "Where the databases are made and removed again; default: the temporary directory.")
+  var dir: String?
+  @OptionGroup var output: OutputOptions
+
+  private struct Result: Encodable {
+    let engine: String
+    let records: Int
+    /// Puts since the last checkpoint.
+    let replayed: Int
+    /// Log files at the time of the kill, and what of them held records, as the engine says.
+    let logBytes: Double
+    /// From opening to the answer of the first get.
+    let openTime: Measured
+    /// Of a copy that was closed properly.
+    let cleanOpenTime: Measured
+  }
+
+  private struct Report: Encodable {
+    let seed: UInt64
+    let rounds: Int
+    let checkpointEvery: Int?
+    let results: [Result]
+  }
+
+  func validate() throws {
+    if rounds < 1 || rounds > 1000 { throw ValidationError("--rounds lies between 1 and 1000.") }
+    if checkpointEvery?.value == 0 { throw ValidationError("--checkpoint-every is at least 1.") }
+  }
+
+  func run() throws {
+    let counts = try ListOption.counts(records, "--records")
+    let names = ListOption.words(engines)
+    let scratch = try ScratchDirectory("recovery", in: dir)
+    defer { scratch.remove() }
+    var progress = ProgressLine("recovering")
+    var results: [Result] = []
+    for name in names {
+      let entry = try EngineRegistry.standard.entry(name)
+      guard entry.isPersistent else {
+        throw StorageError(.unsupported, "engine \(name) keeps nothing on disk")
+      }
+      for count in counts {
+        progress.update(
+          Double(results.count) / Double(names.count * counts.count), "\(name), \(count) records")
+        results.append(try measure(entry, count, scratch))
+      }
+    }
+    progress.finish()
+    if output.json {
+      return try JSON.print(
+        Report(
+          seed: seed, rounds: rounds, checkpointEvery: checkpointEvery?.value, results: results))
+    }
+    var table = TextTable(
+      ["engine", "records", "to replay", "log", "opens in", "after a close"],
+      alignRight: Set(1...5))
+    for result in results {
+      table.row([
+        result.engine, "\(result.records)", "\(result.replayed)",
+        ByteSize.text(Int(result.logBytes)), result.openTime.text, result.cleanOpenTime.text,
+      ])
+    }
+    Terminal.output(table.text)
+  }
+
+  private func options(_ path: String) -> EngineOptions {
+    var options = EngineOptions(path: path)
+    options.cacheBytes = cache.bytes
+    // Buffers that never fill: nothing but the log and checkpoints asked for is written.
+    options.writeBufferBytes = 1 << 30
+    return options
+  }
+
+  private func open(
+    _ entry: EngineRegistry.Entry, _ path: String
+  ) throws(StorageError) -> any StorageEngine {
+    // No checkpoint but those asked for.
+    if entry.name == BTreeEngine.engineName {
+      var tuning = BTreeTuning()
+      tuning.checkpointLogBytes = 1 << 40
+      return try BTreeEngine.open(options(path), tuning)
+    }
+    return try entry.open(options(path))
+  }
+
+  private func measure(
+    _ entry: EngineRegistry.Entry, _ count: Int, _ scratch: ScratchDirectory
+  ) throws -> Result {
+    let path = scratch.file("database")
+    defer { scratch.clear("database") }
+    let engine = try open(entry, path)
+    var key = [UInt8](repeating: 0, count: 16)
+    let value = [UInt8](repeating: 0x61, count: valueSize.bytes)
+    for number in 0..<count {
+      KeyOrder.random.write(number, seed: seed, to: &key)
+      try engine.put(key, value)
+      if let every = checkpointEvery?.value, (number + 1) % every == 0 { try engine.checkpoint() }
+    }
+    try engine.settle()
+    let logBytes = try engine.statistics().logBytes
+    let killed = try (0..<rounds).map { round in
+      try time(entry, copyOf: path, scratch.file("copy-\(round)"), lastKey: key)
+    }
+    try engine.close()
+    let closed = try (0..<rounds).map { round in
+      try time(entry, copyOf: path, scratch.file("copy-\(round)"), lastKey: key)
+    }
+    let every = checkpointEvery?.value
+    return Result(
+      engine: entry.name, records: count, replayed: every.map { count % $0 } ?? count,
+      logBytes: Double(logBytes), openTime: Measured(killed, unit: "s"),
+      cleanOpenTime: Measured(closed, unit: "s"))
+  }
+
+  /// Seconds from opening a copy to the answer to a get of the newest record. What a process wrote
+  /// before it was killed is in the system's cache, and so in the copy, whether synced or not.
+  private func time(
+    _ entry: EngineRegistry.Entry, copyOf path: String, _ copy: String, lastKey: [UInt8]
+  ) throws -> Double {
+    try? FileManager.default.removeItem(atPath: copy)
+    try FileManager.default.copyItem(atPath: path, toPath: copy)
+    defer { try? FileManager.default.removeItem(atPath: copy) }
+    let clock = MonotonicClock()
+    let start = clock.nanoseconds
+    let engine = try open(entry, copy)
+    let found = try engine.get(lastKey) != nil
+    let seconds = Double(clock.nanoseconds - start) / 1e9
+    try engine.close()
+    if !found {
+      throw StorageError.corruption(
+        "the newest record is not there after recovery", path: copy, offset: 0)
+    }
+    return seconds
+  }
+}
