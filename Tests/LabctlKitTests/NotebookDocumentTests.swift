@@ -30,7 +30,6 @@ import Testing
     #expect(
       kinds == [
         "prose", "claim", "prose", "cell", "prose", "chart", "prose", "claim", "prose", "record",
-        "prose",
       ])
   }
 
@@ -93,7 +92,7 @@ import Testing
     ("```table\ncolumns: a | b\nrow: a | 1 | 2\n```", "3:6: expected 2 columns separated by |"),
     ("```table\ncolumns: a | b\n```", "1:1: expected row: or each: entries"),
     ("x <!-- = 1 + -->", "1:9: a bound figure ends in <!-- / --> on the same line"),
-    ("x <!-- = 1 + -->2<!-- / -->", "1:13: expected a number, a name or '(', found the end"),
+    ("x <!-- = 1 + -->2<!-- / -->", "1:14: expected a number, a name or '(', found the end"),
     ("<!-- result -->\n", "1:1: a result belongs right below its block"),
     (
       "```labctl\nlabctl engines\n```\n<!-- result -->\nx",

@@ -268,7 +268,8 @@ struct ExpressionParser {
     switch current.token {
     case .number(let value):
       index += 1
-      return finish(.figure(unit(value)), from: start)
+      let figure = unit(value)
+      return finish(.figure(figure), from: start)
     case .text(let text):
       index += 1
       return finish(.text(text), from: start)

@@ -50,9 +50,10 @@ struct NotebookDocument {
 
   /// Errors: `NotebookError` with the line and what was expected there.
   init(_ text: String) throws(NotebookError) {
-    var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map {
-      $0.hasSuffix("\r") ? String($0.dropLast()) : String($0)
-    }
+    // A carriage return and a newline are one character.
+    var lines = text.split(
+      omittingEmptySubsequences: false, whereSeparator: { $0 == "\n" || $0 == "\r\n" }
+    ).map(String.init)
     if lines.last == "" { lines.removeLast() }
     var prose: [String] = []
     var proseLine = 1

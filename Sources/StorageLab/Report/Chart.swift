@@ -176,7 +176,12 @@ public enum ChartUnit: String, Sendable, CaseIterable, Codable {
     if value == 0 { return "0" }
     let size = abs(value)
     if size < 1e-4 { return exponent(value) }
-    let places = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : 5
+    var places = size >= 100 ? 0 : size >= 10 ? 1 : 2
+    var scaled = size
+    while scaled < 1 {
+      places += 1
+      scaled *= 10
+    }
     var text = fixed(value, places)
     if text.contains(".") {
       while text.hasSuffix("0") { text.removeLast() }
