@@ -93,7 +93,7 @@ struct FillCommand: ParsableCommand {
     }
     let names = ListOption.words(engines)
     for name in names {
-      let entry = try EngineRegistry.standard.entry(name)
+      let entry = try Labctl.engines.entry(name)
       guard entry.isPersistent else {
         throw StorageError(.unsupported, "engine \(name) keeps nothing on disk")
       }

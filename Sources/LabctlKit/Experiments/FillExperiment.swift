@@ -71,7 +71,7 @@ struct FillExperiment {
   }
 
   private var entry: EngineRegistry.Entry {
-    get throws(StorageError) { try EngineRegistry.standard.entry(engine) }
+    get throws(StorageError) { try Labctl.engines.entry(engine) }
   }
 
   private func open(_ path: String, cache: Int) throws(StorageError) -> any StorageEngine {

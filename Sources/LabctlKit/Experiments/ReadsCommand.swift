@@ -90,7 +90,7 @@ struct ReadsCommand: ParsableCommand {
       }
       return distribution
     }
-    let entries = try ListOption.words(engines).map { try EngineRegistry.standard.entry($0) }
+    let entries = try ListOption.words(engines).map { try Labctl.engines.entry($0) }
     if let lost = entries.first(where: { !$0.isPersistent }) {
       throw StorageError(.unsupported, "engine \(lost.name) keeps nothing on disk")
     }

@@ -68,7 +68,7 @@ struct RecoveryCommand: ParsableCommand {
     var progress = ProgressLine("recovering")
     var results: [Result] = []
     for name in names {
-      let entry = try EngineRegistry.standard.entry(name)
+      let entry = try Labctl.engines.entry(name)
       guard entry.isPersistent else {
         throw StorageError(.unsupported, "engine \(name) keeps nothing on disk")
       }
