@@ -110,6 +110,8 @@ struct ExpressionEvaluator {
       message += "; members: \(members.keys.sorted().joined(separator: ", "))"
     case .bundle(let bundle, _):
       message += "; workloads: \(bundle.workloads.map(\.name).joined(separator: ", "))"
+    case .sweep(let sweep, _):
+      message += "; engines: \(sweep.engines.joined(separator: ", ")); also positions"
     case .workload(let workload):
       message += "; engines: \(workload.engines.map(\.engine).joined(separator: ", "))"
     default: break
@@ -129,6 +131,16 @@ struct ExpressionEvaluator {
         let engine = workload.engines.first(where: { $0.engine == name })
       {
         return .engine(engine, workload)
+      }
+      return json[name].map { .json($0, member: name) }
+    case .sweep(let sweep, let json):
+      if let engines = sweep.engine(name) { return .list(engines) }
+      if name == "positions" {
+        return .list(
+          sweep.positions.map {
+            .figure(
+              Figure($0, sweep.axis == .valueSize || sweep.axis == .pageSize ? .bytes : .none))
+          })
       }
       return json[name].map { .json($0, member: name) }
     case .workload(let workload):

@@ -37,6 +37,9 @@ enum ExpressionFunctions {
       return .figure(reduction(figures))
     }
     switch name {
+    case "crossover", "sentence":
+      try expect(3)
+      return try crossover(name, arguments, evaluator, place)
     case "ratio":
       try expect(2)
       let quotient = Expression(
@@ -61,7 +64,33 @@ enum ExpressionFunctions {
     }
   }
 
-  private static let others = ["ratio", "count", "slope", "linearity"]
+  private static let others = ["ratio", "count", "slope", "linearity", "crossover", "sentence"]
+
+  /// Of two engines of a sweep: where on the axis one overtakes the other, between the points around
+  /// it; or what the sweep says of them in words.
+  private static func crossover(
+    _ name: String, _ arguments: [Expression], _ evaluator: ExpressionEvaluator, _ place: Place
+  ) throws(NotebookError) -> ExpressionValue {
+    guard case .sweep(let sweep, _) = try evaluator.value(arguments[0]) else {
+      throw arguments[0].place.error("\(name) needs a sweep, found \(arguments[0].source)")
+    }
+    var places: [Int] = []
+    for argument in arguments.dropFirst() {
+      guard let text = try evaluator.value(argument).text,
+        let index = sweep.engines.firstIndex(of: text)
+      else {
+        throw argument.place.error(
+          "expected one of the sweep's engines: \(sweep.engines.joined(separator: ", "))")
+      }
+      places.append(index)
+    }
+    let crossover = Crossover(sweep, places[0], places[1])
+    if name == "sentence" { return .text(crossover.sentence) }
+    guard crossover.crossings.count == 1, let crossing = crossover.crossings[0] else {
+      throw place.error("there is not one crossing: \(crossover.sentence)")
+    }
+    return .figure(Figure(crossing.position, low: crossing.low, high: crossing.high))
+  }
 
   // MARK: Of an engine in a benchmark
 
@@ -124,9 +153,19 @@ enum ExpressionFunctions {
     _ argument: Expression, _ evaluator: ExpressionEvaluator,
     _ measure: (RunBundle.EngineResult, Place) throws(NotebookError) -> Figure
   ) throws(NotebookError) -> ExpressionValue {
-    let value = try evaluator.value(argument)
+    try measured(try evaluator.value(argument), argument, measure)
+  }
+
+  private static func measured(
+    _ value: ExpressionValue, _ argument: Expression,
+    _ measure: (RunBundle.EngineResult, Place) throws(NotebookError) -> Figure
+  ) throws(NotebookError) -> ExpressionValue {
     switch value {
     case .engine(let engine, _): return .figure(try measure(engine, argument.place))
+    case .list(let values):
+      var figures: [ExpressionValue] = []
+      for value in values { figures.append(try measured(value, argument, measure)) }
+      return .list(figures)
     case .workload(let workload) where workload.engines.count == 1:
       return .figure(try measure(workload.engines[0], argument.place))
     case .bundle(let bundle, _):

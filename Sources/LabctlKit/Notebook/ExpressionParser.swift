@@ -310,15 +310,9 @@ struct ExpressionParser {
     guard current.token == .name("as") else { return .plain }
     index += 1
     let place = current.place
-    var words: [String] = []
-    while current.token != .end {
-      switch current.token {
-      case .name(let word): words.append(word)
-      case .number(let number): words.append(Figure.digits(number))
-      default: words.append("?")
-      }
-      index += 1
-    }
+    let words = String(characters[current.start...]).split(whereSeparator: \.isWhitespace).map(
+      String.init)
+    index = items.count - 1
     guard let format = FigureFormat(words) else {
       throw place.error(
         "expected a format behind 'as': percent, integer, range, a number of decimals or a unit")

@@ -1,3 +1,4 @@
+import Foundation
 import StorageLab
 
 /// What an expression stands for while it is evaluated.
@@ -10,6 +11,7 @@ enum ExpressionValue {
   case json(JSONValue, member: String)
   /// A benchmark's run, a workload of it, an engine in that.
   case bundle(RunBundle, JSONValue)
+  case sweep(Sweep, JSONValue)
   case workload(RunBundle.WorkloadResult)
   case engine(RunBundle.EngineResult, RunBundle.WorkloadResult)
 
@@ -22,13 +24,21 @@ enum ExpressionValue {
     case .list: "a list"
     case .json: "a part of a result"
     case .bundle: "a benchmark's run"
+    case .sweep: "a sweep"
     case .workload: "a workload"
     case .engine: "an engine's measurements"
     }
   }
 
-  /// A cell's output: benchmark runs are known by their shape.
+  /// A cell's output: benchmark runs and sweeps are known by their shape.
   init(result: JSONValue, bytes: [UInt8]) {
+    struct Sweeping: Decodable { let sweep: Sweep }
+    if result["sweep"]?["points"] != nil,
+      let sweeping = try? JSONDecoder().decode(Sweeping.self, from: Data(bytes))
+    {
+      self = .sweep(sweeping.sweep, result)
+      return
+    }
     if result["workloads"] != nil, result["configuration"] != nil,
       let bundle = try? RunBundle(decoding: bytes, path: "")
     {
@@ -73,6 +83,22 @@ enum ExpressionValue {
     case .list(let values): values
     case .json(.list(let values), let member): values.map { .json($0, member: member) }
     default: nil
+    }
+  }
+}
+
+extension Sweep {
+  /// Where the points lie on the axis, those without a measure as 0, 1, 2 …
+  var positions: [Double] {
+    points.enumerated().map { $0.element.position ?? Double($0.offset) }
+  }
+
+  /// An engine at each point, by its name in the sweep; nil when it is none of them.
+  func engine(_ name: String) -> [ExpressionValue]? {
+    guard let place = engines.firstIndex(of: name) else { return nil }
+    return points.compactMap { point in
+      point.result.engines.indices.contains(place)
+        ? .engine(point.result.engines[place], point.result) : nil
     }
   }
 }

@@ -8,6 +8,7 @@ enum ResultTable {
   static func text(_ value: ExpressionValue, columns: [String]) -> String {
     switch value {
     case .bundle(let bundle, _): return bench(bundle)
+    case .sweep(let sweep, _): return points(sweep)
     case .json(.list(let elements), _): return list(elements, columns)
     case .json(.object(let members), _):
       // One list inside, as of a calibration: that is the result.
@@ -48,6 +49,22 @@ enum ResultTable {
       text += "- warning: \(warning.message)\n"
     }
     return text.trimmed + "\n"
+  }
+
+  /// Requests a second of every engine at every point, and what that says.
+  private static func points(_ sweep: Sweep) -> String {
+    let table = markdown(
+      [sweep.axis.title] + sweep.engines,
+      sweep.points.map { point in
+        [point.value]
+          + point.result.engines.map { engine in
+            let rates = engine.rounds.map(\.rate)
+            return Figure(
+              Statistics.median(rates), low: rates.min(), high: rates.max(), .rate
+            ).text(.range)
+          }
+      })
+    return table + "\n" + Crossover.all(sweep).map { "- \($0.sentence)\n" }.joined()
   }
 
   private static func row(_ engine: RunBundle.EngineResult) -> [String] {
