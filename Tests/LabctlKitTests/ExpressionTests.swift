@@ -95,6 +95,15 @@ import Testing
       abs(try ExpressionTests.figure("slope(rows.records, rows.records * 3)").value - 3) < 1e-9)
   }
 
+  @Test func pointsAreJoined() throws {
+    let line = "interpolate(rows[engine: \"btree\"].records, rows[engine: \"btree\"].time, "
+    let middle = try ExpressionTests.figure(line + "5500)")
+    #expect(abs(middle.value - 0.06) < 1e-9 && abs(middle.low - 0.049) < 1e-9)
+    #expect(
+      ExpressionTests.message(line + "1)")
+        == "5: 1 lies outside of the points, which go from 1,000 to 10,000")
+  }
+
   /// Every message says where, what was found and what was expected or is there.
   @Test(arguments: [
     ("", "5: expected a number, a name or '(', found the end"),

@@ -48,6 +48,12 @@ enum ExpressionFunctions {
     case "count":
       try expect(1)
       return .figure(Figure(Double(try evaluator.value(arguments[0]).elements?.count ?? 1)))
+    case "interpolate":
+      try expect(3)
+      return .figure(
+        try interpolate(
+          try evaluator.figures(arguments[0]), try evaluator.figures(arguments[1]),
+          try evaluator.figure(arguments[2]), place))
     case "slope", "linearity":
       try expect(2)
       let x = try evaluator.figures(arguments[0])
@@ -64,7 +70,9 @@ enum ExpressionFunctions {
     }
   }
 
-  private static let others = ["ratio", "count", "slope", "linearity", "crossover", "sentence"]
+  private static let others = [
+    "ratio", "count", "slope", "linearity", "interpolate", "crossover", "sentence",
+  ]
 
   /// Of two engines of a sweep: where on the axis one overtakes the other, between the points around
   /// it; or what the sweep says of them in words.
@@ -216,6 +224,25 @@ enum ExpressionFunctions {
       return sum.divided(Figure(Double(figures.count))) ?? sum
     },
   ]
+
+  /// The line from point to point at `x`.
+  private static func interpolate(
+    _ xs: [Figure], _ ys: [Figure], _ x: Figure, _ place: Place
+  ) throws(NotebookError) -> Figure {
+    guard xs.count == ys.count, let first = xs.first, first.dimension == x.dimension else {
+      throw place.error("interpolate needs two lists of the same length, and an x of their kind")
+    }
+    let points = zip(xs, ys).sorted { $0.0.value < $1.0.value }
+    for (before, after) in zip(points, points.dropFirst())
+    where before.0.value <= x.value && x.value <= after.0.value {
+      let width = after.0.value - before.0.value
+      let part = width > 0 ? (x.value - before.0.value) / width : 0
+      return before.1.multiplied(Figure(1 - part)).added(after.1.multiplied(Figure(part)))
+    }
+    throw place.error(
+      "\(x.text()) lies outside of the points, which go from \(points[0].0.text()) to "
+        + points[points.count - 1].0.text())
+  }
 
   /// Least squares: the slope, or the share of the variance that the line explains (R²).
   private static func fit(
