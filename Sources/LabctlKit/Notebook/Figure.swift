@@ -145,7 +145,7 @@ extension Figure {
   }
 
   private func number(_ value: Double) -> String {
-    guard value.isFinite else { return value.isNaN ? "no number" : value < 0 ? "-∞" : "∞" }
+    guard value.isFinite else { return Figure.digits(value) }
     switch dimension {
     case .time: return Figure.duration(value)
     case .bytes: return Figure.bytes(value)
@@ -179,8 +179,10 @@ extension Figure {
 
   /// Three significant digits; whole numbers below a million in full.
   static func digits(_ value: Double) -> String {
+    guard value.isFinite else { return value.isNaN ? "no number" : value < 0 ? "-∞" : "∞" }
     if value == 0 { return "0" }
     let size = abs(value)
+    if size >= 1e15 { return String(format: "%.3g", value) }
     if size >= 1000 {
       if value == value.rounded() && size < 1e6 { return StorageLab.Quantity.grouped(value) }
       let unit = pow(10, floor(log10(size)) - 2)
@@ -228,6 +230,8 @@ enum Truth: String, Equatable, Encodable {
   /// Whether two figures are within a tolerance of each other, for all that they may be.
   static func isNear(_ left: Figure, _ right: Figure, within tolerance: Double) -> Truth {
     let difference = left.added(right.negated)
+    // What the last digits of a sum do decides nothing.
+    let tolerance = tolerance + 1e-12 * max(abs(left.value), abs(right.value))
     if difference.low >= -tolerance && difference.high <= tolerance { return .yes }
     if difference.low > tolerance || difference.high < -tolerance { return .no }
     return .unknown

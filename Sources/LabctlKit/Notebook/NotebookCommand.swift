@@ -114,6 +114,7 @@ struct NotebookRunCommand: ParsableCommand {
     var line = ProgressLine("notebook")
     Interruption.watch()
     let sources = NotebookRecord.commitDate(near: file.directory)
+    let load = NotebookRecord.load
     let runner = NotebookRunner(
       path: notebook, document: file.document, profile: .full,
       executable: try NotebookFile.executable(),
@@ -121,7 +122,8 @@ struct NotebookRunCommand: ParsableCommand {
       record: { evaluator in
         NotebookRecord(
           machine: .current(workDirectory: FileManager.default.temporaryDirectory.path),
-          startedAt: started, seconds: Double(clock.nanoseconds - start) / 1e9, sources: sources
+          startedAt: started, seconds: Double(clock.nanoseconds - start) / 1e9,
+          loadBefore: load, sources: sources
         ).text(evaluator)
       },
       progress: { done, total, name in

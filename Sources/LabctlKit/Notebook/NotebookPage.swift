@@ -40,6 +40,7 @@ enum NotebookPage {
     pre { background: var(--code); padding: .7rem .9rem; overflow-x: auto; border-radius: 6px;
       font-size: 13px; line-height: 1.45; margin: .5rem 0; }
     code { font-family: ui-monospace, monospace; font-size: .88em; } pre code { font-size: 1em; }
+    .claim pre, .prediction pre { white-space: pre-wrap; }
     figure { margin: 1.2rem 0; } figcaption, summary { color: var(--soft); font-size: 13px; }
     blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid var(--mark);
       background: var(--code); }

@@ -7,6 +7,8 @@ struct NotebookRecord {
   let machine: MachineDescription
   let startedAt: Date
   let seconds: Double
+  /// Of the last minute, before the first cell.
+  let loadBefore: Double?
   /// The day of the newest commit of the sources around the notebook.
   let sources: String?
 
@@ -27,9 +29,24 @@ struct NotebookRecord {
           + Labctl.configuration.version + (sources.map { ", sources of \($0)" } ?? ""),
       ],
     ]
+    if let load = loadBefore, load > Double(machine.cores) / 4 {
+      rows.append([
+        "load",
+        "**busy**: \(Figure.digits(load)) other processes at work when the run began; times spread "
+          + "the more",
+      ])
+    }
     let seeds = NotebookRecord.seeds(evaluator)
     if !seeds.isEmpty { rows.append(["seed", seeds.joined(separator: ", ")]) }
     return ResultTable.markdown(["this run", ""], rows.map { [$0[0], $0[1]] })
+  }
+
+  /// Processes at work or waiting for a processor, on average over the last minute.
+  static var load: Double? {
+    guard let text = try? String(contentsOfFile: "/proc/loadavg", encoding: .utf8) else {
+      return nil
+    }
+    return text.split(separator: " ").first.flatMap { Double($0) }
   }
 
   private var duration: String { Figure(max(1, seconds.rounded()), .time).text() }

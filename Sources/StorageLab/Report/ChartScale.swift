@@ -9,13 +9,19 @@ struct ChartScale {
   private let start: Double
   private let end: Double
 
-  /// An axis for `values`, drawn from `start` to `end`. What is not finite, or not positive on a
-  /// logarithmic axis, has no say.
+  /// Beyond these nobody measures, and sums and logarithms are no longer numbers.
+  private static let reasonable = 1e-150...1e150
+
+  /// An axis for `values`, drawn from `start` to `end`. What is not finite or beyond reason, or not
+  /// positive on a logarithmic axis, has no say.
   init(_ values: [Double], _ axis: Chart.Axis, from start: Double, to end: Double) {
     self.start = start
     self.end = end
     isLogarithmic = axis.isLogarithmic
-    let usable = values.filter { $0.isFinite && (!axis.isLogarithmic || $0 > 0) }
+    let usable = values.filter {
+      ChartScale.reasonable.contains(abs($0))
+        ? !axis.isLogarithmic || $0 > 0 : $0 == 0 && !axis.isLogarithmic
+    }
     var low = usable.min() ?? (axis.isLogarithmic ? 1 : 0)
     var high = usable.max() ?? 1
     if axis.isLogarithmic {
