@@ -83,7 +83,7 @@ import Testing
       "1:1: expected 'exact' or nothing behind the id"
     ),
     ("```chart c\ntitle: t\n```", "1:1: expected line: or bar: entries, and not both"),
-    ("```chart c\ntitle: t\nline: a = 1\n```", "3:11: expected x ; y: two lists of figures"),
+    ("```chart c\ntitle: t\nline: a = 1\n```", "3:10: expected x ; y: two lists of figures"),
     ("```chart c\ntitle: t\nbar: 1\n```", "3:6: expected label = figure"),
     (
       "```chart c\ntitle: t\ny: a; steep\nbar: a = 1\n```",
