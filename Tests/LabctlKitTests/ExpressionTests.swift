@@ -95,6 +95,13 @@ import Testing
       abs(try ExpressionTests.figure("slope(rows.records, rows.records * 3)").value - 3) < 1e-9)
   }
 
+  @Test func theMedianIsBoundedByOrderStatistics() {
+    for (count, left) in [(1, 0), (3, 0), (5, 0), (8, 0), (9, 1), (15, 3), (21, 5), (101, 40)] {
+      let bounds = MedianBounds.of((0..<count).map(Double.init).reversed())
+      #expect(bounds.low == Double(left) && bounds.high == Double(count - 1 - left), "\(count)")
+    }
+  }
+
   @Test func pointsAreJoined() throws {
     let line = "interpolate(rows[engine: \"btree\"].records, rows[engine: \"btree\"].time, "
     let middle = try ExpressionTests.figure(line + "5500)")

@@ -1,8 +1,11 @@
 import StorageLab
 
-/// A measurement over rounds, as every experiment's JSON has it: median, lowest, highest, unit.
+/// A measurement over rounds, as every experiment's JSON has it: the median, what the true median may
+/// be, the lowest and the highest round, the unit.
 struct Measured: Encodable {
   let median: Double
+  let low: Double
+  let high: Double
   let lowest: Double
   let highest: Double
   let unit: String
@@ -10,6 +13,9 @@ struct Measured: Encodable {
   /// REQUIRES: `values` is not empty.
   init(_ values: [Double], unit: String = "") {
     median = Statistics.median(values)
+    let bounds = MedianBounds.of(values)
+    low = bounds.low
+    high = bounds.high
     lowest = values.min() ?? 0
     highest = values.max() ?? 0
     self.unit = unit
@@ -19,8 +25,35 @@ struct Measured: Encodable {
   var text: String {
     let (factor, dimension) = Figure.unit(unit) ?? (1, .none)
     return Figure(
-      median * factor, low: lowest * factor, high: highest * factor, dimension
+      median * factor, low: low * factor, high: high * factor, dimension
     ).text(.plain)
+  }
+}
+
+/// What the true median may be: the order statistics between which it lies with a confidence of
+/// 15/16 or more, whatever the distribution (Thompson, "On confidence ranges for the median", 1936).
+/// With five rounds these are the lowest and the highest; fewer give these too, at less confidence.
+enum MedianBounds {
+  static func of(_ values: [Double]) -> (low: Double, high: Double) {
+    let sorted = values.sorted()
+    guard let first = sorted.first, let last = sorted.last else { return (0, 0) }
+    let rank = left(out: sorted.count)
+    return rank == 0 ? (first, last) : (sorted[rank], sorted[sorted.count - 1 - rank])
+  }
+
+  /// How many at each end may be left out: 2 P(Binomial(count, 1/2) <= k) <= 1/16 at the most.
+  private static func left(out count: Int) -> Int {
+    var term = 1.0
+    for _ in 0..<count { term /= 2 }
+    var tail = 0.0
+    var rank = 0
+    while rank < count / 2 {
+      tail += term
+      if 2 * tail > 1.0 / 16 { break }
+      term *= Double(count - rank) / Double(rank + 1)
+      rank += 1
+    }
+    return max(0, rank - 1)
   }
 }
 

@@ -102,7 +102,7 @@ enum ExpressionFunctions {
 
   // MARK: Of an engine in a benchmark
 
-  /// From the medians, lowest and highest of the rounds.
+  /// Medians of the rounds, between the bounds of the true ones.
   private static let measures: [String: @Sendable (RunBundle.EngineResult) -> Figure?] = [
     "throughput": { rounds($0, .rate) { $0.rate } },
     "mean_latency": { rounds($0, .time) { $0.latency.mean * 1e-9 } },
@@ -142,8 +142,9 @@ enum ExpressionFunctions {
     _ value: (BenchMeasurement) -> Double?
   ) -> Figure? {
     let values = engine.rounds.compactMap(value)
-    guard let low = values.min(), let high = values.max() else { return nil }
-    return Figure(Statistics.median(values), low: low, high: high, dimension)
+    if values.isEmpty { return nil }
+    let bounds = MedianBounds.of(values)
+    return Figure(Statistics.median(values), low: bounds.low, high: bounds.high, dimension)
   }
 
   /// Over the requests of all rounds, between the lowest and the highest of a round.

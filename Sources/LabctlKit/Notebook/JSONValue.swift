@@ -49,13 +49,14 @@ enum JSONValue: Decodable, Equatable {
     return nil
   }
 
-  /// `{"median": …, "lowest": …, "highest": …, "unit": …}`: a measurement with its spread.
+  /// `{"median": …, "lowest": …, "highest": …, "unit": …}`: a measurement with its spread, or, where
+  /// there are `low` and `high`, with these bounds.
   var measurement: Figure? {
     guard let median = self["median"]?.double else { return nil }
     let (factor, dimension) = Figure.unit(self["unit"]?.string ?? "") ?? (1, .none)
     return Figure(
-      median * factor, low: self["lowest"]?.double.map { $0 * factor },
-      high: self["highest"]?.double.map { $0 * factor }, dimension)
+      median * factor, low: (self["low"] ?? self["lowest"])?.double.map { $0 * factor },
+      high: (self["high"] ?? self["highest"])?.double.map { $0 * factor }, dimension)
   }
 
   /// A number gets its dimension from its member's name: `diskBytes`, `settleSeconds`.
