@@ -66,7 +66,7 @@ struct RecoveryCommand: ParsableCommand {
     let scratch = try ScratchDirectory("recovery", in: dir)
     defer { scratch.remove() }
     var progress = ProgressLine("recovering")
-    var results: [Result] = []
+    var cases: [Case] = []
     for name in names {
       let entry = try Labctl.engines.entry(name)
       guard entry.isPersistent else {
@@ -74,10 +74,24 @@ struct RecoveryCommand: ParsableCommand {
       }
       for count in counts {
         progress.update(
-          Double(results.count) / Double(names.count * counts.count), "\(name), \(count) records")
-        results.append(try measure(entry, count, scratch))
+          Double(cases.count) / Double(2 * names.count * counts.count),
+          "\(name), \(count) records")
+        cases.append(try prepare(entry, count, scratch, cases.count))
       }
     }
+    // Rounds go through all of them, so that they share what else the machine does.
+    for round in 0..<rounds {
+      for index in cases.indices {
+        let share = Double(round * cases.count + index) / Double(rounds * cases.count)
+        progress.update(0.5 + share / 2, cases[index].entry.name)
+        let copy = scratch.file("copy")
+        cases[index].killedSeconds.append(
+          try time(cases[index], copyOf: cases[index].killed, copy))
+        cases[index].closedSeconds.append(
+          try time(cases[index], copyOf: cases[index].closed, copy))
+      }
+    }
+    let results = cases.map(result)
     progress.finish()
     if output.json {
       return try JSON.print(
@@ -116,11 +130,23 @@ struct RecoveryCommand: ParsableCommand {
     return try entry.open(options(path))
   }
 
-  private func measure(
-    _ entry: EngineRegistry.Entry, _ count: Int, _ scratch: ScratchDirectory
-  ) throws -> Result {
-    let path = scratch.file("database")
-    defer { scratch.clear("database") }
+  /// Databases of one engine and length: as a kill leaves them, and closed properly.
+  private struct Case {
+    let entry: EngineRegistry.Entry
+    let records: Int
+    let lastKey: [UInt8]
+    let logBytes: Int64
+    let killed: String
+    let closed: String
+    var killedSeconds: [Double] = []
+    var closedSeconds: [Double] = []
+  }
+
+  private func prepare(
+    _ entry: EngineRegistry.Entry, _ count: Int, _ scratch: ScratchDirectory, _ number: Int
+  ) throws -> Case {
+    let path = scratch.file("closed-\(number)")
+    let killed = scratch.file("killed-\(number)")
     let engine = try open(entry, path)
     var key = [UInt8](repeating: 0, count: 16)
     let value = [UInt8](repeating: 0x61, count: valueSize.bytes)
@@ -131,32 +157,32 @@ struct RecoveryCommand: ParsableCommand {
     }
     try engine.settle()
     let logBytes = try engine.statistics().logBytes
-    let killed = try (0..<rounds).map { round in
-      try time(entry, copyOf: path, scratch.file("copy-\(round)"), lastKey: key)
-    }
+    // What a process wrote before it was killed is in the system's cache, and so in the copy,
+    // whether synced or not.
+    try FileManager.default.copyItem(atPath: path, toPath: killed)
     try engine.close()
-    let closed = try (0..<rounds).map { round in
-      try time(entry, copyOf: path, scratch.file("copy-\(round)"), lastKey: key)
-    }
-    let every = checkpointEvery?.value
-    return Result(
-      engine: entry.name, records: count, replayed: every.map { count % $0 } ?? count,
-      logBytes: Double(logBytes), openTime: Measured(killed, unit: "s"),
-      cleanOpenTime: Measured(closed, unit: "s"))
+    return Case(
+      entry: entry, records: count, lastKey: key, logBytes: logBytes, killed: killed, closed: path)
   }
 
-  /// Seconds from opening a copy to the answer to a get of the newest record. What a process wrote
-  /// before it was killed is in the system's cache, and so in the copy, whether synced or not.
-  private func time(
-    _ entry: EngineRegistry.Entry, copyOf path: String, _ copy: String, lastKey: [UInt8]
-  ) throws -> Double {
+  private func result(_ measured: Case) -> Result {
+    let every = checkpointEvery?.value
+    return Result(
+      engine: measured.entry.name, records: measured.records,
+      replayed: every.map { measured.records % $0 } ?? measured.records,
+      logBytes: Double(measured.logBytes), openTime: Measured(measured.killedSeconds, unit: "s"),
+      cleanOpenTime: Measured(measured.closedSeconds, unit: "s"))
+  }
+
+  /// Seconds from opening a copy to the answer to a get of the newest record.
+  private func time(_ measured: Case, copyOf path: String, _ copy: String) throws -> Double {
     try? FileManager.default.removeItem(atPath: copy)
     try FileManager.default.copyItem(atPath: path, toPath: copy)
     defer { try? FileManager.default.removeItem(atPath: copy) }
     let clock = MonotonicClock()
     let start = clock.nanoseconds
-    let engine = try open(entry, copy)
-    let found = try engine.get(lastKey) != nil
+    let engine = try open(measured.entry, copy)
+    let found = try engine.get(measured.lastKey) != nil
     let seconds = Double(clock.nanoseconds - start) / 1e9
     try engine.close()
     if !found {
