@@ -11,6 +11,7 @@
 #                      times the cache) and bench-lsm-peers alone
 #   make test-peers    the tests of the peers
 #   make bench-c-api   what a call through the C API costs over the Swift call
+#   make test-pages    every kind of HTML page opened in headless Chromium (installs it)
 #   make sanitize      tests under AddressSanitizer and ThreadSanitizer; builds anew for each
 
 SWIFT ?= swift
@@ -110,6 +111,10 @@ install: build-install
 
 uninstall:
 	DESTDIR=$(DESTDIR) Scripts/install --remove $(PREFIX)
+
+test-pages: build
+	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium)
+	Scripts/test-pages .build/release/labctl
 
 test-peers:
 	@Scripts/install-dependencies $(PEER_HEADERS)

@@ -29,6 +29,7 @@ struct BundleStore {
     let path = try newDirectory(sweep.startedAt, sweep.base.seed)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    try write(Array(HTMLReport.render(sweep).utf8), joinPath(path, "report.html"))
     try write(Array(SweepReport.render(sweep).utf8), joinPath(path, "report.txt"))
     try write([UInt8](try encoder.encode(sweep)), joinPath(path, Sweep.fileName))
     return path
@@ -39,6 +40,10 @@ struct BundleStore {
     let path = try newDirectory(bundle.startedAt, bundle.configuration.seed)
     try write(Array(HTMLReport.render(bundle).utf8), joinPath(path, "report.html"))
     try write(Array(MarkdownReport.render(bundle).utf8), joinPath(path, "report.md"))
+    try fileSystem.createDirectory(joinPath(path, "charts"))
+    for chart in MarkdownReport.charts(bundle) {
+      try write(Array(chart.svg.utf8), joinPath(path, chart.file))
+    }
     // Last: a directory with a bundle is complete.
     try write(try bundle.encoded(), joinPath(path, RunBundle.fileName))
     return path

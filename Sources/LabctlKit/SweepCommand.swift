@@ -99,6 +99,6 @@ struct SweepCommand: ParsableCommand {
     } else {
       Terminal.output(SweepReport.render(sweep))
     }
-    if let stored { Terminal.note("\nkept: \(stored)") }
+    if let stored { Terminal.note("\nreport: \(stored)/report.html") }
   }
 }

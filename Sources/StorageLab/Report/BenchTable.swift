@@ -51,6 +51,37 @@ enum BenchTable {
     }
   }
 
+  private static let sparklineWidth = 48
+
+  /// Throughput over time of the last round, all engines on one scale, with what went on beside.
+  static func curves(_ workload: RunBundle.WorkloadResult) -> [String] {
+    let rates = workload.engines.map { engine in
+      squeezed(BenchCharts.rates(engine, threads: 1).map(\.1))
+    }
+    let most = rates.joined().max() ?? 0
+    let width = workload.engines.map(\.engine.count).max() ?? 0
+    return zip(workload.engines, rates).compactMap { engine, rates in
+      if rates.count < 2 { return nil }
+      let counts = Dictionary(
+        grouping: engine.rounds.last?.timeline ?? [], by: \.kind
+      ).mapValues(\.count)
+      let events = counts.sorted { $0.key < $1.key }.map {
+        "\($0.value) \($0.key)\($0.value == 1 ? "" : "s")"
+      }
+      return "\(engine.engine.padded(width))  \(Sparkline.text(rates, from: 0, to: most))"
+        + (events.isEmpty ? "" : "  " + events.joined(separator: ", "))
+    }
+  }
+
+  /// Means of neighbours, so that a line fits the terminal.
+  private static func squeezed(_ values: [Double]) -> [Double] {
+    let group = (values.count + sparklineWidth - 1) / sparklineWidth
+    if group <= 1 { return values }
+    return stride(from: 0, to: values.count, by: group).map {
+      Statistics.mean(Array(values[$0..<min(values.count, $0 + group)]))
+    }
+  }
+
   /// What a reader should know beside the rows.
   static func notes(_ workload: RunBundle.WorkloadResult) -> [String] {
     var notes: [String] = []

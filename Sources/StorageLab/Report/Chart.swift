@@ -129,6 +129,8 @@ public enum ChartUnit: String, Sendable, CaseIterable, Codable {
   case seconds
   case percent
   case perSecond
+  /// A percentile p as 1 / (1 − p), so that 90, 99 and 99.9 lie evenly on a logarithmic axis.
+  case percentile
 
   /// A figure of about three digits with its unit.
   public func text(_ value: Double) -> String {
@@ -137,6 +139,7 @@ public enum ChartUnit: String, Sendable, CaseIterable, Codable {
     case .number: return ChartUnit.short(value)
     case .perSecond: return ChartUnit.short(value) + "/s"
     case .percent: return ChartUnit.digits(value * 100) + " %"
+    case .percentile: return "p" + ChartUnit.nines(value)
     case .seconds: return ChartUnit.duration(value * 1e9)
     case .nanoseconds: return ChartUnit.duration(value)
     case .bytes:
@@ -149,6 +152,16 @@ public enum ChartUnit: String, Sendable, CaseIterable, Codable {
       }
       return ChartUnit.digits(scaled) + " " + units[unit]
     }
+  }
+
+  /// 1 is p0, 2 p50, 1000 p99.9: as many digits as it takes.
+  private static func nines(_ value: Double) -> String {
+    let percentile = 100 * (1 - 1 / max(1, value))
+    var places = 0
+    while places < 6 && abs(percentile - (Double(fixed(percentile, places)) ?? 0)) > 1e-6 {
+      places += 1
+    }
+    return fixed(percentile, places)
   }
 
   private static func duration(_ nanoseconds: Double) -> String {

@@ -58,7 +58,8 @@ enum HTMLPage {
       padding-top: 1rem; }
     nav a { color: var(--c0); margin-right: .6rem; }
     .warnings { color: var(--mark); } .verdict { font-weight: 600; } .note { color: var(--soft); }
-    .charts { display: flex; flex-wrap: wrap; gap: 1rem; }
+    .charts { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+    .charts > svg { flex-basis: 34rem; max-width: 100%; }
     svg { flex: 1 1 24rem; max-width: 40rem; font: 12px system-ui, sans-serif; }
     svg text { fill: var(--ink); } svg .title { fill: var(--soft); }
     svg .label { text-anchor: end; } .whisker { stroke: var(--ink); stroke-width: 1.5; }
@@ -69,6 +70,7 @@ enum HTMLPage {
     .legend span { margin-right: 1rem; white-space: nowrap; }
     .legend svg { display: inline-block; width: .8em; height: .8em; margin-right: .3em; }
     .scroll { overflow-x: auto; }
+    @media print { .charts > svg, tr { break-inside: avoid; } .scroll { overflow: visible; } }
     table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
     th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid var(--line);
       white-space: nowrap; }

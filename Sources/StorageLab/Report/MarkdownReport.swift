@@ -1,4 +1,5 @@
-/// A run as Markdown: the same tables and sentences as on the terminal.
+/// A run as Markdown: the same tables and sentences as on the terminal, and the charts of the HTML
+/// page as SVG files beside it.
 public enum MarkdownReport {
   public static func render(_ bundle: RunBundle) -> String {
     var text = "# Benchmark of \(bundle.startedAt)\n\n"
@@ -12,10 +13,28 @@ public enum MarkdownReport {
       text += row(BenchTable.columns.enumerated().map { $0.offset == 0 ? "---" : "---:" })
       for cells in BenchTable.rows(workload) { text += row(cells) }
       text += "\n"
+      for chart in BenchCharts.all(workload) {
+        let name = MarkdownReport.chartFile(workload, chart)
+        text += "![\(escaped(chart.chart.summary))](\(name))\n"
+      }
+      text += "\n"
       for note in BenchTable.notes(workload) { text += "\(escaped(note))  \n" }
       text += "**\(escaped(Verdict(workload).sentence))**\n"
     }
     return text
+  }
+
+  private static func chartFile(
+    _ workload: RunBundle.WorkloadResult, _ chart: BenchCharts.Named
+  ) -> String {
+    "charts/\(workload.name.replacing(":", with: "-"))-\(chart.name).svg"
+  }
+
+  /// The charts that the text shows, by their files' names.
+  public static func charts(_ bundle: RunBundle) -> [(file: String, svg: String)] {
+    bundle.workloads.flatMap { workload in
+      BenchCharts.all(workload).map { (chartFile(workload, $0), $0.chart.svg) }
+    }
   }
 
   private static func row(_ cells: [String]) -> String {

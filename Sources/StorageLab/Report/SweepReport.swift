@@ -3,20 +3,22 @@ import Foundation
 /// A sweep as text: a row per point, a curve per engine, and where engines cross, in words.
 public enum SweepReport {
   public static func render(_ sweep: Sweep) -> String {
-    header(sweep) + "\n" + aligned(sweep) + "\n" + curves(sweep) + "\n"
+    header(sweep) + "\n" + aligned(sweep) + "  \(columnNote)\n\n" + curves(sweep) + "\n"
       + Crossover.all(sweep).map { $0.sentence + "\n" }.joined()
   }
 
-  static func header(_ sweep: Sweep) -> String {
+  static func headerLines(_ sweep: Sweep) -> [BenchHeader.Line] {
     // What a run of the base would print, from a bundle without results.
     var bundle = RunBundle(
       startedAt: sweep.startedAt, configuration: sweep.base, machine: sweep.machine)
     bundle.overhead = sweep.overhead
     bundle.seconds = sweep.seconds
-    bundle.warnings = sweep.warnings
-    let lines = BenchHeader.lines(bundle).filter { $0.label != "columns" }
-    return "sweep".padded(13) + "\(sweep.axis.rawValue): \(sweep.axis.title)\n"
-      + lines.map { "\($0.label.padded(13))\($0.text)\n" }.joined()
+    return [.init(label: "sweep", text: "\(sweep.axis.rawValue): \(sweep.axis.title)")]
+      + BenchHeader.lines(bundle).filter { $0.label != "columns" }
+  }
+
+  static func header(_ sweep: Sweep) -> String {
+    headerLines(sweep).map { "\($0.label.padded(13))\($0.text)\n" }.joined()
       + sweep.warnings.map { "\("warning".padded(13))\(BenchHeader.text($0))\n" }.joined()
   }
 

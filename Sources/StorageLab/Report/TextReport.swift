@@ -19,6 +19,10 @@ public enum TextReport {
   static func section(_ workload: RunBundle.WorkloadResult) -> String {
     var text = BenchTable.title(workload) + "\n"
     text += aligned(BenchTable.columns, BenchTable.rows(workload))
+    let curves = BenchTable.curves(workload)
+    if !curves.isEmpty {
+      text += "  over time, last round:\n" + curves.map { "  \($0)\n" }.joined()
+    }
     for line in BenchTable.notes(workload) { text += "  \(line)\n" }
     return text + "  \(Verdict(workload).sentence)\n"
   }
