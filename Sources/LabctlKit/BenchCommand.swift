@@ -112,7 +112,7 @@ struct RequestRate: ExpressibleByArgument {
     let text = argument.lowercased()
     let factor = text.hasSuffix("k") ? 1e3 : text.hasSuffix("m") ? 1e6 : 1
     guard let number = Double(factor == 1 ? Substring(text) : text.dropLast()),
-      number.isFinite, number > 0
+      number > 0, number * factor <= 1e9
     else { return nil }
     perSecond = number * factor
   }

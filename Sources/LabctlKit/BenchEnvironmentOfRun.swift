@@ -1,3 +1,4 @@
+import ArgumentParser
 import Foundation
 import StorageLab
 
@@ -8,8 +9,13 @@ struct BenchEnvironmentOfRun {
   private let progress: ProgressBox
 
   init(dir: String?, label: String) throws {
-    work = try WorkDirectory(in: dir, keep: false)
+    work = try WorkDirectory(in: dir, keep: false, finishes: true)
     progress = ProgressBox(label)
+  }
+
+  /// After the output: the exit code of a run that was interrupted.
+  func endInterrupted() throws {
+    if let signal = work.interruptingSignal { throw ExitCode(128 + signal) }
   }
 
   /// Runs `body` and removes the directory after it.
@@ -19,6 +25,7 @@ struct BenchEnvironmentOfRun {
       work.remove()
     }
     var environment = BenchEnvironment(workDirectory: work.path)
+    environment.isInterrupted = work.isInterrupted
     environment.progress = { [progress] in progress.update($0, $1) }
     return try body(environment, Date.now.formatted(.iso8601))
   }

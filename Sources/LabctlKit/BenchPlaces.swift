@@ -57,7 +57,7 @@ struct BenchPlaces: ParsableArguments {
   var out = BundleStore.defaultDirectory
   @Flag(help: "Keep no bundle.")
   var noBundle = false
-  @Flag(help: "Keep the databases of the last round.")
+  @Flag(help: "Keep the databases of the last workloads' last round.")
   var keep = false
   @OptionGroup var location: DatasetOptions
   @OptionGroup var output: OutputOptions
@@ -75,7 +75,7 @@ struct BenchPlaces: ParsableArguments {
     let progress = ProgressBox("bench")
     environment.progress = { progress.update($0, $1) }
     environment.isInterrupted = work.isInterrupted
-    if keep { environment.removeTree = { _ in } }
+    environment.keepsLastDatabases = keep
     let runner = try BenchRunner(configuration, registry: Labctl.engines, environment: environment)
     let bundle: RunBundle
     do {

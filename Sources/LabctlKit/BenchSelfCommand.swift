@@ -57,11 +57,13 @@ struct BenchSelfCommand: ParsableCommand {
         let noiseFloor: Double
         let resolution: Double
       }
-      return try JSON.print(
+      try JSON.print(
         Result(
           result: result, falseDifferences: result.falseDifferences,
           noiseFloor: result.noiseFloor, resolution: result.resolution))
+    } else {
+      Terminal.output(ComparisonReport.render(result))
     }
-    Terminal.output(ComparisonReport.render(result))
+    try run.endInterrupted()
   }
 }

@@ -27,8 +27,10 @@ struct SweepCommand: ParsableCommand {
   var steps: Int?
   @Option(help: "Engines, separated by commas.")
   var engines: String?
-  @Option(help: "The workload, for axes that are none themselves.")
-  var workload = SweepRunner.defaultWorkload
+  @Option(
+    help: ArgumentHelp(
+      "The workload, for axes that are none themselves; default: \(SweepRunner.defaultWorkload)."))
+  var workload: String?
   @Option(help: "Records.")
   var records = 100_000
   @Option(help: "Size of a value, such as 100 or 4KiB.")
@@ -73,7 +75,14 @@ struct SweepCommand: ParsableCommand {
         $0.trimmingCharacters(in: .whitespaces)
       }
     }
-    configuration.workloads = [workload.lowercased()]
+    if workload != nil && axis.isWorkload {
+      throw ValidationError("The axis \(axis.rawValue) is a workload itself: leave out --workload.")
+    }
+    if distribution != nil && axis == .zipfExponent {
+      throw ValidationError(
+        "The axis \(axis.rawValue) sets the distribution: leave out --distribution.")
+    }
+    configuration.workloads = [workload?.lowercased() ?? SweepRunner.defaultWorkload]
     configuration.records = records
     configuration.operations = operations
     configuration.cacheBytes = cache.bytes
@@ -89,6 +98,10 @@ struct SweepCommand: ParsableCommand {
         axis, values: values, configuration, registry: Labctl.engines, environment: environment
       ).run(startedAt: startedAt)
     }
+    guard !sweep.points.isEmpty else {
+      Terminal.note("interrupted before a point was measured: nothing was kept")
+      return try run.endInterrupted()
+    }
     let stored = noBundle ? nil : try BundleStore(out).save(sweep)
     if output.json {
       struct Result: Encodable {
@@ -100,5 +113,6 @@ struct SweepCommand: ParsableCommand {
       Terminal.output(SweepReport.render(sweep))
     }
     if let stored { Terminal.note("\nreport: \(stored)/report.html") }
+    try run.endInterrupted()
   }
 }

@@ -28,10 +28,17 @@ final class WorkDirectory {
   /// `finishes`: a first interruption only sets `isInterrupted`, a second ends the process.
   init(in parent: String?, keep: Bool, finishes: Bool = false) throws {
     let parent = parent ?? FileManager.default.temporaryDirectory.path
-    let path = joinPath(parent, "labctl-bench-\(getpid())")
+    try POSIXFileSystem().createDirectory(parent)
+    // One that was not there: databases of another run would be opened as this one's.
+    var template = Array(joinPath(parent, "labctl-bench-XXXXXX").utf8CString)
+    guard mkdtemp(&template) != nil else {
+      throw StorageError(
+        .io, "no directory can be made for the databases",
+        remedy: "Name another place with --dir", path: parent, errno: errno)
+    }
+    let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     self.path = path
     self.keep = keep
-    try POSIXFileSystem().createDirectory(path)
     for number in [SIGINT, SIGTERM] {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())

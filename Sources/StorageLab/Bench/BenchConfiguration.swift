@@ -74,6 +74,14 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
       operations: operations, offered: workloads.contains(workload.name) ? offered : nil)
   }
 
+  /// Whether counts lie where `validate` wants them: what a damaged bundle need not.
+  var hasValidNumbers: Bool {
+    (1...1_000_000_000).contains(records) && (0...1 << 30).contains(valueBytes)
+      && (1...10_000_000_000).contains(operations) && (1...256).contains(threads)
+      && (1...1_000).contains(rounds) && cacheBytes >= 0
+      && (zipfExponent.map(Zipfian.exponents.contains) ?? true)
+  }
+
   func durabilityClass() throws(StorageError) -> Durability {
     guard let durability = Durability(durability) else {
       throw StorageError(

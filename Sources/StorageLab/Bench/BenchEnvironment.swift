@@ -32,6 +32,8 @@ public struct BenchEnvironment: Sendable {
   public var removeTree: @Sendable (String) -> Void = {
     _ = try? FileManager.default.removeItem(atPath: $0)
   }
+  /// Leaves the databases of the last group of workloads where they are.
+  public var keepsLastDatabases = false
   /// Told how far the run is, 0 … 1, and what it does now.
   public var progress: @Sendable (Double, String) -> Void = { _, _ in }
 

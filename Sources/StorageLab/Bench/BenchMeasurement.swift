@@ -200,6 +200,18 @@ extension BenchMeasurement {
     counters.cacheHits > UInt64.max / 2 || counters.cacheMisses > UInt64.max / 2
   }
 
+  /// Whether sums of its counts do not overflow and its series have one length.
+  var isCoherent: Bool {
+    let limit = UInt64.max / 1_024
+    let counts = [operations, items, counters.found, counters.missing, counters.writes]
+    let rates = [seconds, rate, settleSeconds, cpuSeconds, makingSeconds]
+    guard counts.allSatisfy({ $0 < limit }), rates.allSatisfy(\.isFinite) else { return false }
+    guard let series else { return true }
+    let count = series.requests.count
+    return series.sliceSeconds > 0 && series.sliceSeconds.isFinite
+      && [series.busy, series.p50, series.p99, series.maximum].allSatisfy { $0.count == count }
+  }
+
   /// Bytes written, upkeep included.
   public var bytesWritten: UInt64 {
     counters.io.bytesWritten &+ counters.settleIO.bytesWritten

@@ -57,7 +57,11 @@ public struct BenchRunner {
     let turns = plan.turns(configuration)
     for round in 0..<configuration.rounds where !environment.isInterrupted() {
       for (groupIndex, group) in plan.groups.enumerated() {
-        try runGroup(group, round: round, &collected[groupIndex]) { workload, engine in
+        let isKept =
+          environment.keepsLastDatabases && round + 1 == configuration.rounds
+          && groupIndex + 1 == plan.groups.count
+        try runGroup(group, isKept: isKept, round: round, &collected[groupIndex]) {
+          workload, engine in
           environment.progress(
             Double(turn) / Double(max(1, turns)),
             "round \(round + 1)/\(configuration.rounds)  \(workload)  \(engine)")
@@ -116,7 +120,7 @@ public struct BenchRunner {
   }
 
   private func runGroup(
-    _ group: BenchPlan.Group, round: Int, _ collected: inout [[Collected]],
+    _ group: BenchPlan.Group, isKept: Bool, round: Int, _ collected: inout [[Collected]],
     _ announce: (String, String) -> Void
   ) throws(StorageError) {
     let source = source(group)
@@ -125,7 +129,7 @@ public struct BenchRunner {
     defer {
       for session in sessions { try? session.close() }
       sessions.removeAll()
-      for directory in directories { environment.removeTree(directory) }
+      if !isKept { for directory in directories { environment.removeTree(directory) } }
       ProcessUsage.releaseFreedMemory()
     }
     for (entry, directory) in zip(entries, directories) {

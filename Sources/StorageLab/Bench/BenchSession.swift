@@ -52,12 +52,13 @@ final class BenchSession {
   func run(
     _ workload: Workload, _ load: RequestLoad, round: Int
   ) throws(StorageError) -> BenchMeasurement {
+    try checkRoom(workload, load)
     _ = environment.takeResidentPeak()
     let residentBefore = environment.residentBytes()
     if configuration.isCold == true && entry.isPersistent && !workload.startsEmpty {
       try startCold(workload)
     }
-    let eventsBefore = (kept: events.events.count, dropped: events.droppedCount)
+    _ = events.take()
     let before = try reading()
     let done = try runThreads(workload, load)
     let wall = environment.clock.nanoseconds - done.epoch
@@ -73,7 +74,8 @@ final class BenchSession {
     let settled = try reading()
     let peak = residentBytes + environment.takeResidentPeak() - residentBefore
     residentBytes += environment.residentBytes() - residentBefore
-    lastEvents = Array(events.events.dropFirst(eventsBefore.kept))
+    let taken = events.take()
+    lastEvents = taken.events
 
     let summary = LoopSummary(done.threads.map(\.loop))
     let tally = done.threads.reduce(done.beside) { $0 + $1.tally }
@@ -98,7 +100,7 @@ final class BenchSession {
     measurement.wallSeconds = Double(wall) / 1e9
     measurement.series = SliceRecorder.series(done.threads.map(\.loop.slices))
     measurement.timeline = lastEvents.map { TimelineEvent($0, epoch: done.epoch) }
-    measurement.droppedEvents = events.droppedCount - eventsBefore.dropped
+    measurement.droppedEvents = taken.dropped
     measurement.details = settled.engine.details.filter { $0.value != 0 }
     measurement.detailsBefore = before.engine.details.filter { $0.value != 0 }
     describe(workload, load, done, summary, &measurement)
@@ -317,13 +319,32 @@ final class BenchSession {
     } catch { return .failure(error) }
   }
 
+  /// In an open loop any thread may come to serve any arrival: each brings requests for all.
+  private func operations(_ workload: Workload, _ load: RequestLoad, _ thread: Int) -> Int {
+    let threads = load.offered != nil && workload.isEndless ? 1 : configuration.threads
+    return workload.operations(
+      load, records: source.count, thread: threads == 1 ? 0 : thread, threads: threads)
+  }
+
+  /// The ledger has room for so many records. Errors: `invalidArgument`.
+  private func checkRoom(_ workload: Workload, _ load: RequestLoad) throws(StorageError) {
+    guard workload.inserts else { return }
+    let threads = configuration.threads
+    let most = (0..<threads).map { operations(workload, load, $0) }.max() ?? 0
+    let (records, overflow) = (most + 1).multipliedReportingOverflow(by: threads)
+    if overflow || records > ledger.capacity - insertBase {
+      throw StorageError(
+        .invalidArgument, "\(workload.name) would insert more records than the run has room for",
+        remedy: "Make fewer or shorter trials, or name a workload that inserts less")
+    }
+  }
+
   func stream(_ workload: Workload, _ load: RequestLoad, _ thread: Int) -> RequestStream {
     let threads = configuration.threads
     return RequestStream(
       workload, distribution: configuration.distribution ?? workload.distribution,
       recordCount: source.count, insertBase: insertBase,
-      operations: workload.operations(
-        load, records: source.count, thread: thread, threads: threads),
+      operations: operations(workload, load, thread),
       thread: thread, threads: threads, seed: configuration.seed,
       zipfExponent: configuration.zipfExponent ?? Zipfian.defaultExponent)
   }

@@ -37,7 +37,7 @@ public struct BundleComparison: Sendable, Codable {
             workload: workload.name, engine: engine.engine, subject: RateSummary(engine),
             baseline: RateSummary(match),
             comparison: Comparison(
-              engine.rounds.map(\.rate), against: match.rounds.map(\.rate), noiseFloor: floor)))
+              engine.rounds.map(\.merit), against: match.rounds.map(\.merit), noiseFloor: floor)))
       }
     }
     onlyInBaseline = unmatched.sorted()
@@ -56,6 +56,8 @@ public struct BundleComparison: Sendable, Codable {
     note("file system", mine.fileSystem, other.fileSystem)
     note("build", mine.isDebugBuild ? "debug" : "release", other.isDebugBuild ? "debug" : "release")
     let (ours, theirs) = (subject.configuration, baseline.configuration)
+    note(
+      "load", ours.offered?.text ?? "closed loop", theirs.offered?.text ?? "closed loop")
     note("records", "\(ours.records)", "\(theirs.records)")
     note("bytes of a value", "\(ours.valueBytes)", "\(theirs.valueBytes)")
     note("requests", "\(ours.operations)", "\(theirs.operations)")

@@ -107,6 +107,8 @@ public struct CapacityRunner {
       result.trials.append(trial)
       return trial.isSustained
     }
+    // What was left out would have decided.
+    if environment.isInterrupted() { result.sustainedRate = nil }
     if withCurve {
       var curve: [CapacityReport.Trial] = []
       for tenth in 1...11 where !environment.isInterrupted() {

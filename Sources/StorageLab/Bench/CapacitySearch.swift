@@ -38,6 +38,11 @@ struct CapacitySearch {
       let middle = (low * high).squareRoot()
       if try isSustained(middle) { low = middle } else { high = middle }
     }
+    // The rate was the luckiest of many trials: it must hold once more, or the next one below.
+    while !(try holds(low)) {
+      low /= precision
+      if low < bounds.lowerBound { return nil }
+    }
     return low
   }
 }

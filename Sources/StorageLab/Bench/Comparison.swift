@@ -95,7 +95,7 @@ public struct Comparison: Sendable, Codable, Equatable {
     let floor = log(1 + max(0, noiseFloor))
     let outcome: Outcome =
       low > 0 && center > floor ? .faster : high < 0 && center < -floor ? .slower : .cannotTell
-    let resolution = max((high - low) / 2, floor)
+    let resolution = max(center - low, high - center, floor)
     self.outcome = outcome
     ratio = exp(center)
     self.low = exp(low)
@@ -123,7 +123,19 @@ public struct Comparison: Sendable, Codable, Equatable {
   }
 }
 
+extension BenchMeasurement {
+  /// What is compared; more is better. The rate of a closed loop; of an open loop, whose rate is
+  /// given, requests a second at the time that one in a hundred exceeds.
+  public var merit: Double {
+    if openLoop == nil { return rate }
+    return latency.p99 > 0 ? 1e9 / Double(latency.p99) : 0
+  }
+}
+
 extension RunBundle.WorkloadResult {
+  /// Whether requests came at a given rate, so that latencies are compared.
+  public var isOpenLoop: Bool { engines.contains { $0.rounds.contains { $0.openLoop != nil } } }
+
   /// The most by which an engine differed from its twin (`lsm` and `lsm#2`), as a share; 0 when no
   /// engine had one.
   public var noiseFloor: Double {
@@ -133,7 +145,7 @@ extension RunBundle.WorkloadResult {
         original.engine != twin.engine
       else { continue }
       let logs = zip(twin.rounds, original.rounds).compactMap {
-        $0.rate > 0 && $1.rate > 0 ? log($0.rate / $1.rate) : nil
+        $0.merit > 0 && $1.merit > 0 ? log($0.merit / $1.merit) : nil
       }
       floor = max(floor, exp(abs(Statistics.median(logs))) - 1)
     }
@@ -147,7 +159,7 @@ extension RunBundle.WorkloadResult {
     else { return nil }
     let areTwins = EngineTwin.original(subject.engine) == EngineTwin.original(baseline.engine)
     return Comparison(
-      paired: subject.rounds.map(\.rate), with: baseline.rounds.map(\.rate),
+      paired: subject.rounds.map(\.merit), with: baseline.rounds.map(\.merit),
       noiseFloor: areTwins ? 0 : noiseFloor)
   }
 }

@@ -100,7 +100,8 @@ public struct CostExplanation: Sendable, Codable {
       }
     }
     switch figure {
-    case .height: return nil
+    case .height:
+      return median { round in round.details?.first { $0.name == "height" }?.value }
     case .logBytes: return bytes(["log"])
     case .dataBytes: return bytes(["page", "table"])
     case .missesPerRequest:
@@ -119,7 +120,7 @@ public struct CostExplanation: Sendable, Codable {
     _ bundle: RunBundle, _ workload: RunBundle.WorkloadResult, _ engine: RunBundle.EngineResult,
     _ median: ((BenchMeasurement) -> Double?) -> Double?
   ) -> [Row] {
-    let operations = Double(engine.rounds.reduce(0) { $0 + $1.operations })
+    let operations = engine.rounds.reduce(0.0) { $0 + Double($1.operations) }
     func row(_ name: String, _ value: Double?, _ basis: String) -> Row {
       Row(name: name, measured: value, predicted: nil, error: nil, basis: basis)
     }
@@ -129,7 +130,8 @@ public struct CostExplanation: Sendable, Codable {
       row(
         "time of a request",
         median {
-          $0.operations == 0
+          if let openLoop = $0.openLoop { return openLoop.service.mean / 1e3 }
+          return $0.operations == 0
             ? nil
             : $0.seconds * 1e6 * Double(bundle.configuration.threads) / Double($0.operations)
         },

@@ -160,14 +160,15 @@ extension CostModel {
   /// A tree that grows from nothing: once it outgrows the cache, a put in random order meets the
   /// cached share of what there is by then.
   func growing(pages: Int, share: Double) -> CacheFigures {
-    let cached = min(1, share)
+    let cached = min(1, max(share, 1e-9))
     let misses =
       isAscending ? 1 / Double(max(1, entries / pages)) : 1 - cached + cached * log(cached)
     let written =
       isAscending ? Double(pages) : misses * Double(entries) + cached * Double(pages)
     return CacheFigures(
       prediction: Prediction(
-        figure: .missesPerRequest, value: isAscending ? 0 : misses,
+        figure: .missesPerRequest,
+        value: isAscending ? 0 : misses * Double(workload.itemsPerOperation),
         basis: "the tree grows to \(Quantity.ratio(1 / cached)) times the cache"),
       pagesWritten: written)
   }

@@ -2,6 +2,14 @@ import Glibc
 
 /// Sorted runs and what merges them.
 extension CostModel {
+  /// The records with the lowest hashes, about `count` of them, in the order of their hashes.
+  private func lowest(_ count: Int, of entries: Int) -> [Int] {
+    let limit =
+      count == entries ? UInt64.max : UInt64(Double(count) / Double(entries) * Double(UInt64.max))
+    return (0..<entries).lazy.map { (hash: Hash64.hash(UInt64($0)), record: $0) }
+      .filter { $0.hash <= limit }.sorted { $0.hash < $1.hash }.map(\.record)
+  }
+
   /// Bytes of an entry in a table, its share of filter and index included: a table of the workload's
   /// own records, built in memory.
   func tableBytesPerEntry(_ tuning: LSMTuning) throws(StorageError) -> Double {
@@ -23,8 +31,7 @@ extension CostModel {
     let records =
       source.isSortedByKey
       ? Array(0..<count)
-      : (0..<entries).map { (Hash64.hash(UInt64($0)), $0) }.sorted { $0.0 < $1.0 }.prefix(count)
-        .map(\.1)
+      : lowest(count, of: entries)
     for record in records {
       let keyBytes = source.writeKey(record, to: key)
       let valueBytes = source.writeValue(record, version: 1, to: value)
@@ -32,7 +39,7 @@ extension CostModel {
         ByteSlice(base: key, count: keyBytes), EntryTag.make(UInt64(record), .put),
         ByteSlice(base: value, count: valueBytes))
     }
-    return Double(try builder.finish().fileBytes) / Double(max(1, count))
+    return Double(try builder.finish().fileBytes) / Double(max(1, records.count))
   }
 
   func lsm(_ setting: String) -> [Prediction] {

@@ -133,6 +133,9 @@ struct CostModel {
   }
 
   private func pageBytes(_ setting: String) -> Int? {
-    setting.hasPrefix("page=") ? SettingText.byteCount(String(setting.dropFirst(5))) : nil
+    guard setting.hasPrefix("page="),
+      let bytes = SettingText.byteCount(String(setting.dropFirst(5))), bytes >= 512
+    else { return nil }
+    return bytes
   }
 }

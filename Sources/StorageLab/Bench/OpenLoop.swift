@@ -37,10 +37,10 @@ struct OpenLoop: LoadLoop {
     var (index, isSpareFull) = (0, spare.fill(&stream, limit: OpenLoop.piece))
     var slots: [RequestArena.Slot] = []
     let perQuarter = Double(4) / Double(max(1, queue.count))
-    var waited: UInt64 = 0
     while true {
       if index == slots.count || executor.mustCheckAnswers {
         let start = clock.nanoseconds
+        let processor = ProcessUsage.threadSeconds()
         if executor.mustCheckAnswers { try executor.checkAnswers(atMost: OpenLoop.piece) }
         if index == slots.count {
           if !isSpareFull { isSpareFull = spare.fill(&stream, limit: OpenLoop.piece) }
@@ -51,11 +51,15 @@ struct OpenLoop: LoadLoop {
         let spent = clock.nanoseconds &- start
         paced.lateMakingNanoseconds &+= spent
         result.makingNanoseconds &+= spent
+        result.harnessProcessorSeconds += ProcessUsage.threadSeconds() - processor
       }
       guard let arrival = queue.next() else { break }
       let due = epoch &+ arrival.due
 
       var start = clock.nanoseconds
+      // Idle until the request is due: what that costs is the harness's.
+      let isEarly = due > start
+      let processor = isEarly ? ProcessUsage.threadSeconds() : 0
       while due > start && due &- start >= OpenLoop.leastGap {
         let began = start
         if !isSpareFull {
@@ -68,9 +72,13 @@ struct OpenLoop: LoadLoop {
         result.makingNanoseconds &+= start &- began
       }
       if due > start {
-        waited &+= min(due &- start, ClockWait.longestSpin)
         clock.wait(until: due)
-        start = clock.nanoseconds
+      } else if isEarly {
+        paced.lateMakingNanoseconds &+= start &- due
+      }
+      if isEarly {
+        result.harnessProcessorSeconds += ProcessUsage.threadSeconds() - processor
+        start = max(due, clock.nanoseconds)
       }
 
       try executor.execute(slots[index], index, in: current)
@@ -94,7 +102,6 @@ struct OpenLoop: LoadLoop {
       result.busyNanoseconds &+= service
     }
     while try executor.checkAnswers(atMost: .max) {}
-    result.harnessProcessorSeconds = Double(waited &+ result.makingNanoseconds) / 1e9
     result.paced = paced
     return result
   }

@@ -112,6 +112,18 @@ public struct RunBundle: Sendable, Codable {
     do { self = try JSONDecoder().decode(RunBundle.self, from: data) } catch {
       throw .corruption("the bundle is damaged: \(error)", path: path, offset: 0)
     }
+    guard isCoherent else {
+      throw .corruption("the bundle holds figures that no run has", path: path, offset: 0)
+    }
+  }
+
+  /// Whether everything that reports compute with is in range.
+  private var isCoherent: Bool {
+    configuration.hasValidNumbers
+      && workloads.allSatisfy { workload in
+        workload.itemsPerOperation >= 1
+          && workload.engines.allSatisfy { $0.rounds.allSatisfy(\.isCoherent) }
+      }
   }
 }
 

@@ -35,6 +35,11 @@ public struct SelfComparison: Sendable, Codable {
       throw StorageError(
         .invalidArgument, "comparisons lie between 1 and 10,000, busy threads between 0 and 256")
     }
+    guard base.rounds >= Comparison.neededRounds else {
+      throw StorageError(
+        .invalidArgument, "\(base.rounds) rounds are too few for a verdict",
+        remedy: "Use --rounds \(Comparison.neededRounds) or more")
+    }
     guard base.workloads.count == 1, let workload = base.workloads.first else {
       throw StorageError(.invalidArgument, "a self-comparison has one workload")
     }
@@ -52,9 +57,11 @@ public struct SelfComparison: Sendable, Codable {
       environment.progress = { fraction, detail in
         outer((Double(index) + fraction) / Double(count), "\(index + 1)/\(count)  \(detail)")
       }
+      if environment.isInterrupted() { break }
       let bundle = try BenchRunner(
         configuration, registry: registry, environment: environment
       ).run(startedAt: startedAt)
+      if bundle.isPartial == true { break }
       let measured = bundle.workloads.first { $0.name == workload }
       if let comparison = measured?.compare(EngineTwin.name(engine), with: engine) {
         result.comparisons.append(comparison)

@@ -13,6 +13,8 @@ public struct Sweep: Sendable, Codable {
   public var overhead = HarnessOverhead()
   public var points: [Point] = []
   public var warnings: [BenchWarning] = []
+  /// Interrupted: points or rounds are missing.
+  public var isPartial = false
 
   public struct Point: Sendable, Codable {
     public var value: String
@@ -84,7 +86,7 @@ public struct SweepRunner {
     var sweep = Sweep(
       startedAt: startedAt, axis: axis, base: base,
       machine: MachineDescription.current(workDirectory: environment.workDirectory))
-    for (index, run) in runs.enumerated() {
+    for (index, run) in runs.enumerated() where !self.environment.isInterrupted() {
       var environment = environment
       let outer = self.environment.progress
       environment.progress = { [axis, count = runs.count] fraction, detail in
@@ -95,6 +97,7 @@ public struct SweepRunner {
         run.configuration, registry: registry, environment: environment
       ).run(startedAt: startedAt)
       sweep.overhead = bundle.overhead
+      if bundle.isPartial == true { sweep.isPartial = true }
       for (value, workload) in zip(run.values, run.configuration.workloads) {
         guard let result = bundle.workloads.first(where: { $0.name == workload }) else { continue }
         sweep.points.append(
@@ -104,6 +107,7 @@ public struct SweepRunner {
         sweep.warnings.append(warning)
       }
     }
+    if sweep.points.count < values.count { sweep.isPartial = true }
     sweep.seconds = Double(environment.clock.nanoseconds - start) / 1e9
     return sweep
   }

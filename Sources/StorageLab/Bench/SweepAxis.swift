@@ -80,7 +80,14 @@ public enum SweepAxis: String, Sendable, Codable, CaseIterable {
   /// The values of `LOW..HIGH`, or of a list with commas; `steps` of a range.
   /// Errors: `invalidArgument` that says what is wrong.
   public func values(_ text: String?, steps: Int?) throws(StorageError) -> [String] {
-    guard let text else { return defaultValues }
+    guard let text else {
+      if let steps {
+        throw StorageError(
+          .invalidArgument, "\(steps) steps are for a range",
+          remedy: "Name one, as \(rawValue)=LOW..HIGH")
+      }
+      return defaultValues
+    }
     func wrong(_ message: String) -> StorageError {
       StorageError(
         .invalidArgument, "axis \(rawValue): \(message)",
@@ -93,15 +100,20 @@ public enum SweepAxis: String, Sendable, Codable, CaseIterable {
       let values = text.split(separator: ",", omittingEmptySubsequences: false).map {
         $0.trimmingCharacters(in: .whitespaces)
       }
-      for value in values where self != .durability && position(value) == nil {
-        throw wrong("'\(value)' is no number")
+      if let steps { throw wrong("\(steps) steps are for a range, this is a list") }
+      for value in values where self != .durability {
+        guard let position = position(value), abs(position) < 1e15 else {
+          throw wrong("'\(value)' is no number")
+        }
+        if isLogarithmic && position <= 0 { throw wrong("'\(value)' is not above 0") }
       }
       if Set(values).count != values.count { throw wrong("a value stands twice") }
       return self == .durability
         ? values : values.sorted { (position($0) ?? 0) < (position($1) ?? 0) }
     }
     guard let low = Double(text[..<dots.lowerBound]), let high = Double(text[dots.upperBound...]),
-      low.isFinite, high.isFinite, low < high, position(String(text[..<dots.lowerBound])) != nil
+      abs(low) < 1e15, abs(high) < 1e15, low < high,
+      position(String(text[..<dots.lowerBound])) != nil
     else { throw wrong("'\(text)' is no range") }
     if isLogarithmic && low <= 0 { throw wrong("the range begins at 0") }
     let count = steps ?? defaultValues.count
@@ -142,17 +154,29 @@ public enum SweepAxis: String, Sendable, Codable, CaseIterable {
       let data = Double(configuration.records) * Double(configuration.valueBytes + keyBytes)
       configuration.cacheBytes = Int(min(1e15, data * (try number())))
     case .pageSize:
-      configuration.engines = configuration.engines.map { engine in
-        switch engine {
-        case "btree", "sqlite": "\(engine):page=\(value)"
-        case "lsm": "lsm:block=\(value)"
-        default: engine
-        }
-      }
+      var engines: [String] = []
+      for engine in configuration.engines { engines.append(try sized(engine, value)) }
+      configuration.engines = engines
     }
     try configuration.validate()
   }
 
+  /// An engine's name with pages or blocks of so many bytes; a twin stays one.
+  private func sized(_ name: String, _ bytes: String) throws(StorageError) -> String {
+    let original = EngineTwin.original(name)
+    let twin = name.dropFirst(original.count)
+    switch original.split(separator: ":").first {
+    case "btree" where original == "btree", "sqlite" where original == "sqlite":
+      return "\(original):page=\(bytes)\(twin)"
+    case "lsm" where !original.contains("block="):
+      return original + (original.contains(":") ? "+" : ":") + "block=\(bytes)\(twin)"
+    default:
+      throw StorageError(
+        .invalidArgument, "a sweep cannot set the size of pages or blocks of \(name)",
+        remedy: "It can of btree, sqlite and lsm")
+    }
+  }
+
   /// Whether each value is a workload of one run.
-  var isWorkload: Bool { self == .readFraction || self == .batchSize }
+  public var isWorkload: Bool { self == .readFraction || self == .batchSize }
 }

@@ -29,13 +29,14 @@ public struct Verdict: Sendable, Equatable {
       return
     }
     let others = Array(contenders.dropFirst())
+    let measure = workload.isOpenLoop ? "as fast at its 99th percentile as" : "the rate of"
     let second = others[0]
     let ratio = Verdict.ratio(first.rate, second.rate)
     if first.rounds < Verdict.neededRounds {
       outcome = .tooFewRounds(ahead: first.name, ratio: ratio, than: second.name)
       let count = first.rounds == 1 ? "one round" : "\(first.rounds) rounds"
       sentence =
-        "\(first.name) was ahead, \(Verdict.lead(first, others)), in \(count), which "
+        "\(first.name) was ahead, \(Verdict.lead(first, others, measure)), in \(count), which "
         + "\(first.rounds == 1 ? "is" : "are") too few to judge by; "
         + "\(Verdict.reason(first, second))."
       return
@@ -48,7 +49,7 @@ public struct Verdict: Sendable, Equatable {
     if !close.isEmpty {
       outcome = .cannotTell(fastest: first.name, from: close.map(\.0.name))
       let ratios = close.map { other, comparison in
-        "\(comparison.text) the rate of \(other.name)"
+        "\(comparison.text) \(measure) \(other.name)"
       }
       let smallest = close.map(\.1.resolution).max() ?? 0
       var text =
@@ -66,7 +67,7 @@ public struct Verdict: Sendable, Equatable {
       return
     }
     outcome = .faster(winner: first.name, ratio: comparisons[0].ratio, than: second.name)
-    let leads = judged.map { other, comparison in "\(comparison.text) the rate of \(other.name)" }
+    let leads = judged.map { other, comparison in "\(comparison.text) \(measure) \(other.name)" }
     sentence =
       "\(first.name) won, \(Verdict.list(leads)): against \(second.name) "
       + "\(Verdict.reason(first, second))."
@@ -102,8 +103,8 @@ public struct Verdict: Sendable, Equatable {
       }
       name = result.engine
       rounds = result.rounds.count
-      rate = middle { $0.rate }
-      rates = result.rounds.map(\.rate)
+      rate = middle { $0.merit }
+      rates = result.rounds.map(\.merit)
       requests = middle { Double($0.operations) }
       microseconds = middle { $0.seconds * 1e6 / Double(max(1, $0.operations)) }
       cpuMicroseconds = middle { $0.cpuMicroseconds }
@@ -119,8 +120,10 @@ public struct Verdict: Sendable, Equatable {
 
   }
 
-  private static func lead(_ first: Contender, _ others: [Contender]) -> String {
-    list(others.map { "\(Quantity.times(ratio(first.rate, $0.rate))) the rate of \($0.name)" })
+  private static func lead(
+    _ first: Contender, _ others: [Contender], _ measure: String
+  ) -> String {
+    list(others.map { "\(Quantity.times(ratio(first.rate, $0.rate))) \(measure) \($0.name)" })
   }
 
   /// What the counters of two engines show: where the first did less, and where it did more

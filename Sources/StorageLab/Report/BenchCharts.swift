@@ -9,10 +9,11 @@ enum BenchCharts {
     let chart: Chart
   }
 
-  static func all(_ workload: RunBundle.WorkloadResult) -> [Named] {
+  /// `threads` sent the requests.
+  static func all(_ workload: RunBundle.WorkloadResult, threads: Int) -> [Named] {
     var charts = [Named(name: "rate", chart: rate(workload))]
     if let chart = percentiles(workload) { charts.append(Named(name: "latency", chart: chart)) }
-    if let chart = rateOverTime(workload) {
+    if let chart = rateOverTime(workload, threads: threads) {
       charts.append(Named(name: "rate-over-time", chart: chart))
     }
     for engine in workload.engines {
@@ -30,10 +31,24 @@ enum BenchCharts {
     String(engine.map { $0.isLetter || $0.isNumber || $0 == "-" ? $0 : "_" })
   }
 
+  /// What rates count.
+  static func items(_ workload: RunBundle.WorkloadResult) -> String {
+    let counts = workload.engines.first?.rounds.first.map { $0.items != $0.operations } ?? false
+    return counts ? "entries" : "requests"
+  }
+
+  /// Of fewer than five rounds the bootstrap interval is their range, and covers the median less
+  /// often than it says.
+  static func spread(_ workload: RunBundle.WorkloadResult) -> String {
+    let rounds = workload.engines.map(\.rounds.count).min() ?? 0
+    return rounds < 5
+      ? "median and range of the rounds" : "median of the rounds and its 95 % interval"
+  }
+
   static func rate(_ workload: RunBundle.WorkloadResult) -> Chart {
     Chart(
       "\(workload.name): throughput", x: .init("engine"),
-      y: .init("requests a second, median of the rounds and its 95 % interval", unit: .perSecond),
+      y: .init("\(items(workload)) a second, \(spread(workload))", unit: .perSecond),
       content: .bars(
         workload.engines.enumerated().map { color, engine in
           let summary = RateSummary(engine)
@@ -79,9 +94,15 @@ enum BenchCharts {
     return round
   }
 
-  /// Requests a second while requests ran, slice by slice.
+  /// Requests a second, slice by slice: in a closed loop while requests ran, in an open one as they
+  /// were answered.
   static func rates(_ engine: RunBundle.EngineResult, threads: Int) -> [(Double, Double)] {
-    guard let series = shown(engine)?.series else { return [] }
+    guard let round = shown(engine), let series = round.series else { return [] }
+    if round.openLoop != nil {
+      return series.requests.enumerated().map { slice, requests in
+        ((Double(slice) + 0.5) * series.sliceSeconds, Double(requests) / series.sliceSeconds)
+      }
+    }
     return series.requests.indices.compactMap { slice in
       guard series.requests[slice] > 0, series.busy[slice] > 0 else { return nil }
       let rate = Double(series.requests[slice]) * Double(threads) * 1e9
@@ -89,7 +110,7 @@ enum BenchCharts {
     }
   }
 
-  static func rateOverTime(_ workload: RunBundle.WorkloadResult, threads: Int = 1) -> Chart? {
+  static func rateOverTime(_ workload: RunBundle.WorkloadResult, threads: Int) -> Chart? {
     let lines = workload.engines.map { engine in
       Chart.Line(engine.engine, rates(engine, threads: threads).map { Chart.Point($0.0, $0.1) })
     }.filter { $0.points.count > 1 }

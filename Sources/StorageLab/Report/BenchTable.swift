@@ -54,9 +54,9 @@ enum BenchTable {
   private static let sparklineWidth = 48
 
   /// Throughput over time of the last round, all engines on one scale, with what went on beside.
-  static func curves(_ workload: RunBundle.WorkloadResult) -> [String] {
+  static func curves(_ workload: RunBundle.WorkloadResult, threads: Int) -> [String] {
     let rates = workload.engines.map { engine in
-      squeezed(BenchCharts.rates(engine, threads: 1).map(\.1))
+      squeezed(BenchCharts.rates(engine, threads: threads).map(\.1))
     }
     let most = rates.joined().max() ?? 0
     let width = workload.engines.map(\.engine.count).max() ?? 0
@@ -134,7 +134,8 @@ enum BenchTable {
     return "\(engine.engine): \(load.text), \(Quantity.grouped(served)) served; latencies count "
       + "from the intended start; the highest of the rounds: service p50 "
       + "\(worst { $0.service.p50 }) µs, p99 \(worst { $0.service.p99 }) µs, max "
-      + "\(worst { $0.service.maximum }) µs; lag \(worst { $0.longestLag }) µs"
+      + "\(worst { $0.service.maximum }) µs; lag \(worst { $0.longestLag }) µs; requests made late, "
+      + "\(Quantity.seconds(rounds.compactMap { $0.openLoop?.lateMakingSeconds }.max() ?? 0))"
   }
 }
 
@@ -197,7 +198,7 @@ enum BenchHeader {
       Line(
         label: "columns",
         text:
-          "ops/s: median of the rounds, ±: half its 95 % bootstrap interval; w-amp: file bytes written per "
+          "ops/s: median of the rounds, ±: half its 95 % bootstrap interval, of three rounds half their range; w-amp: file bytes written per "
           + "byte put, upkeep included; r-amp: file bytes read per byte returned; s-amp: file "
           + "bytes without log per live byte; os r/op: pages of 4 KiB that the operating system "
           + "fetched per request, os w-amp: bytes it counted as written per byte put; settle: time until no work was left; RSS: most "

@@ -14,6 +14,9 @@ public enum ComparisonReport {
           row.comparison.text, verdict(row.comparison),
         ]
       })
+    text +=
+      "The intervals are those of the rounds within each run. A machine that was slower on one day than on\n"
+      + "the other is not in them: engines that took turns in one run are compared more surely.\n"
     for name in comparison.onlyInBaseline { text += "only in the first run: \(name)\n" }
     for name in comparison.onlyInSubject { text += "only in the second run: \(name)\n" }
     return text

@@ -12,7 +12,9 @@ public enum HTMLReport {
         "<a href=\"#\(HTMLPage.escaped(workload.name))\">\(HTMLPage.escaped(workload.name))</a> "
     }
     body += "</nav>\n"
-    for workload in bundle.workloads { body += section(workload) }
+    for workload in bundle.workloads {
+      body += section(workload, threads: bundle.configuration.threads)
+    }
     return HTMLPage.document(title: "StorageLab benchmark \(bundle.startedAt)", body: body)
   }
 
@@ -29,11 +31,13 @@ public enum HTMLReport {
     return "<ul class=\"warnings\">\n\(items.joined())</ul>\n"
   }
 
-  private static func section(_ workload: RunBundle.WorkloadResult) -> String {
+  private static func section(
+    _ workload: RunBundle.WorkloadResult, threads: Int
+  ) -> String {
     var text = "<section id=\"\(HTMLPage.escaped(workload.name))\">\n"
     text += "<h2>\(HTMLPage.escaped(BenchTable.title(workload)))</h2>\n"
     text += "<p class=\"verdict\">\(HTMLPage.escaped(Verdict(workload).sentence))</p>\n"
-    text += figure(BenchCharts.all(workload).map(\.chart))
+    text += figure(BenchCharts.all(workload, threads: threads).map(\.chart))
     text += HTMLPage.table(BenchTable.columns, BenchTable.rows(workload))
     for note in BenchTable.notes(workload) {
       text += "<p class=\"note\">\(HTMLPage.escaped(note))</p>\n"

@@ -13,7 +13,7 @@ public enum MarkdownReport {
       text += row(BenchTable.columns.enumerated().map { $0.offset == 0 ? "---" : "---:" })
       for cells in BenchTable.rows(workload) { text += row(cells) }
       text += "\n"
-      for chart in BenchCharts.all(workload) {
+      for chart in BenchCharts.all(workload, threads: bundle.configuration.threads) {
         let name = MarkdownReport.chartFile(workload, chart)
         text += "![\(escaped(chart.chart.summary))](\(name))\n"
       }
@@ -33,7 +33,9 @@ public enum MarkdownReport {
   /// The charts that the text shows, by their files' names.
   public static func charts(_ bundle: RunBundle) -> [(file: String, svg: String)] {
     bundle.workloads.flatMap { workload in
-      BenchCharts.all(workload).map { (chartFile(workload, $0), $0.chart.svg) }
+      BenchCharts.all(workload, threads: bundle.configuration.threads).map {
+        (chartFile(workload, $0), $0.chart.svg)
+      }
     }
   }
 

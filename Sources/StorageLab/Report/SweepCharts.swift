@@ -8,9 +8,7 @@ enum SweepCharts {
         name: "rate",
         chart: Chart(
           "Throughput by \(sweep.axis.rawValue)", x: axis(sweep),
-          y: .init(
-            "requests a second, median and its 95 % interval", unit: .perSecond,
-            isLogarithmic: true),
+          y: .init(rateTitle(sweep), unit: .perSecond, isLogarithmic: true),
           content: .lines(
             lines(sweep) { engine in
               let summary = RateSummary(engine)
@@ -28,6 +26,11 @@ enum SweepCharts {
               return (value, min(value, rounds.min() ?? value), max(value, rounds.max() ?? value))
             }))),
     ]
+  }
+
+  private static func rateTitle(_ sweep: Sweep) -> String {
+    guard let result = sweep.points.last?.result else { return "a second" }
+    return "\(BenchCharts.items(result)) a second, \(BenchCharts.spread(result))"
   }
 
   private static func axis(_ sweep: Sweep) -> Chart.Axis {
@@ -84,7 +87,7 @@ enum SweepCharts {
         name: "rate",
         chart: Chart(
           "Throughput by \(sweep.axis.rawValue)", x: .init(sweep.axis.title),
-          y: .init("requests a second, median and its 95 % interval", unit: .perSecond),
+          y: .init(rateTitle(sweep), unit: .perSecond),
           content: .bars(bars)))
     ]
   }

@@ -22,7 +22,8 @@ public enum SweepReport {
       + sweep.warnings.map { "\("warning".padded(13))\(BenchHeader.text($0))\n" }.joined()
   }
 
-  static let columnNote = "± half the width of the median's 95 % bootstrap interval"
+  static let columnNote =
+    "± half the width of the median's 95 % bootstrap interval; of three rounds, half their range"
 
   static func columns(_ sweep: Sweep) -> [String] {
     [sweep.axis.rawValue] + sweep.engines.flatMap { [$0 + " /s", "± %", "p99 µs"] } + ["fastest"]

@@ -6,7 +6,7 @@ public enum TextReport {
   public static func render(_ bundle: RunBundle) -> String {
     var text = header(bundle)
     for workload in bundle.workloads {
-      text += "\n" + section(workload)
+      text += "\n" + section(workload, threads: bundle.configuration.threads)
     }
     return text
   }
@@ -16,10 +16,10 @@ public enum TextReport {
       + bundle.warnings.map { "\("warning".padded(13))\(BenchHeader.text($0))\n" }.joined()
   }
 
-  static func section(_ workload: RunBundle.WorkloadResult) -> String {
+  static func section(_ workload: RunBundle.WorkloadResult, threads: Int) -> String {
     var text = BenchTable.title(workload) + "\n"
     text += aligned(BenchTable.columns, BenchTable.rows(workload))
-    let curves = BenchTable.curves(workload)
+    let curves = BenchTable.curves(workload, threads: threads)
     if !curves.isEmpty {
       text += "  over time, last round:\n" + curves.map { "  \($0)\n" }.joined()
     }

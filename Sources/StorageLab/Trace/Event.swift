@@ -33,7 +33,7 @@ public protocol EventSink: Sendable {
   func record(_ event: Event)
 }
 
-/// Keeps the most recent events in memory.
+/// Keeps the first events, up to a limit, in memory.
 public final class EventLog: EventSink {
   private let limit: Int
   private let state = WaitableLock()
@@ -51,4 +51,12 @@ public final class EventLog: EventSink {
   /// The events so far, oldest first; those past the limit are only counted.
   public var events: [Event] { state.withLock { kept } }
   public var droppedCount: Int { state.withLock { dropped } }
+
+  /// The events so far and the number of those past the limit, of which it then knows no more.
+  public func take() -> (events: [Event], dropped: Int) {
+    state.withLock {
+      defer { (kept, dropped) = ([], 0) }
+      return (kept, dropped)
+    }
+  }
 }

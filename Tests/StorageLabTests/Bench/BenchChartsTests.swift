@@ -31,12 +31,14 @@ import Testing
       #expect(svg.contains("<title>") && svg.contains("<desc>") && svg.contains("</svg>"))
       #expect(!svg.contains("nan") && !svg.contains("inf"))
     }
-    let names = BenchCharts.all(bundle.workloads[1]).map(\.name)
+    let names = BenchCharts.all(bundle.workloads[1], threads: 1).map(\.name)
     for name in ["rate", "latency", "write-amplification", "space-amplification"] {
       #expect(names.contains(name))
     }
     // An engine that keeps nothing has no files to amplify.
-    let space = BenchCharts.all(bundle.workloads[1]).first { $0.name == "space-amplification" }
+    let space = BenchCharts.all(bundle.workloads[1], threads: 1).first {
+      $0.name == "space-amplification"
+    }
     #expect(space?.chart.summary.contains("btree") == true)
     #expect(space?.chart.summary.contains("memory") == false)
   }
@@ -66,7 +68,9 @@ import Testing
     #expect(lines.map(\.label) == ["p50", "p99", "longest"])
     #expect(lines[1].points.map(\.y) == [10_000, 20_000])
     #expect(BenchCharts.rates(workload.engines[0], threads: 1).map(\.1) == [200, 200])
-    let text = BenchTable.curves(workload)
+    // Four threads that were busy together as long made as many requests in a quarter of the time.
+    #expect(BenchCharts.rates(workload.engines[0], threads: 4).map(\.1) == [800, 800])
+    let text = BenchTable.curves(workload, threads: 1)
     #expect(text.contains { $0.hasPrefix("btree") && $0.hasSuffix("1 compaction, 1 flush") })
   }
 

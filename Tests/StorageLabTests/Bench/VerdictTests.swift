@@ -43,6 +43,30 @@ struct VerdictTests {
     #expect(verdict.sentence.contains("used 2.00 µs of processor time a request (4.00)"))
   }
 
+  /// The rate of an open loop is given: who answers sooner is faster.
+  @Test func openLoopsAreComparedByTheirLatency() {
+    func open(_ p99: UInt64) -> BenchMeasurement {
+      var measurement = measurement(1_000)
+      measurement.latency.p99 = p99
+      measurement.openLoop = OpenLoopFigures(
+        load: OfferedLoad(rate: 1_000, arrivals: .constant), arrivalDigest: "", servedRate: 1_000,
+        service: LatencySummary(), serviceHistogram: "", longestLag: 0, lagByQuarter: [],
+        lateMakingSeconds: 0)
+      return measurement
+    }
+    let verdict = Verdict(
+      workload([
+        ("slow", [4_000, 4_100, 3_900].map { open($0) }),
+        ("fast", [1_000, 1_010, 990].map { open($0) }),
+      ]))
+    guard case .faster("fast", let ratio, "slow") = verdict.outcome else {
+      Issue.record("\(verdict.outcome)")
+      return
+    }
+    #expect(abs(ratio - 4) < 1e-9)
+    #expect(verdict.sentence.contains("as fast at its 99th percentile as slow"))
+  }
+
   @Test func overlappingRangesCannotTell() {
     let verdict = Verdict(
       workload([
