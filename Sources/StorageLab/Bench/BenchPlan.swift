@@ -9,9 +9,12 @@ struct BenchPlan: Sendable {
 
     /// Records that its workloads may insert in a round.
     func insertReserve(_ configuration: BenchConfiguration, records: Int) -> Int {
-      workloads.filter(\.inserts).reduce(0) {
-        $0 + configuration.threads
-          + $1.operations(configuration.load(of: $1), records: records, thread: 0, threads: 1)
+      let threads = configuration.threads
+      return workloads.filter(\.inserts).reduce(0) { sum, workload in
+        let load = configuration.load(of: workload)
+        let total = workload.operations(load, records: records, thread: 0, threads: 1)
+        // In an open loop any thread may come to make all of them, and numbers are dealt out in turn.
+        return sum + threads + (load.offered == nil ? total : (total + 1) * threads)
       }
     }
 

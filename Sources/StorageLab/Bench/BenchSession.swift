@@ -331,7 +331,7 @@ final class BenchSession {
     guard workload.inserts else { return }
     let threads = configuration.threads
     let most = (0..<threads).map { operations(workload, load, $0) }.max() ?? 0
-    let (records, overflow) = (most + 1).multipliedReportingOverflow(by: threads)
+    let (records, overflow) = most.multipliedReportingOverflow(by: threads)
     if overflow || records > ledger.capacity - insertBase {
       throw StorageError(
         .invalidArgument, "\(workload.name) would insert more records than the run has room for",
