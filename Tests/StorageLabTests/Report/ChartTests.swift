@@ -29,7 +29,7 @@ import Testing
   }
 
   @Test(arguments: [
-    [], [0], [.nan], [.infinity, -.infinity], [-5, -5], [1e-300, 1e300], [5e-324],
+    [], [0], [.nan], [.infinity, -.infinity], [-5, -5], [1e-300, 1e300], [.leastNonzeroMagnitude],
     [Double.greatestFiniteMagnitude],
   ])
   func anyFiguresMakeAScale(_ values: [Double]) {
