@@ -48,8 +48,8 @@ import Testing
       #expect(error?.description.contains(part) == true)
     }
     let none = #expect(throws: StorageError.self) {
-      try EngineRegistry.standard.entry("btree:block=4096")
+      try EngineRegistry.standard.entry("memory:block=4096")
     }
-    #expect(none?.description.contains("btree has no variants") == true)
+    #expect(none?.description.contains("memory has no variants") == true)
   }
 }
