@@ -24,7 +24,7 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
   /// The rate of requests of an open loop; nil, as in older bundles, is the closed loop.
   public var offered: OfferedLoad?
   public var seed: UInt64 = 42
-  public var rounds = 3
+  public var rounds = 5
 
   public enum KeyStyle: String, Sendable, Codable, CaseIterable {
     /// The record's number in 16 digits, as in `db_bench`.

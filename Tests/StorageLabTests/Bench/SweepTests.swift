@@ -144,6 +144,7 @@ import Testing
     base.workloads = ["mix:read=0.5"]
     base.records = 500
     base.operations = 400
+    base.rounds = 3
     let values = try axis.values(axis == .readFraction ? "0..1" : "16..256", steps: 3)
     let sweep = try SweepRunner(
       axis, values: values, base, registry: .standard,
