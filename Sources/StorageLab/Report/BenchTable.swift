@@ -66,11 +66,16 @@ enum BenchTable {
         grouping: engine.rounds.last?.timeline ?? [], by: \.kind
       ).mapValues(\.count)
       let events = counts.sorted { $0.key < $1.key }.map {
-        "\($0.value) \($0.key)\($0.value == 1 ? "" : "s")"
+        counted($0.value, $0.key)
       }
       return "\(engine.engine.padded(width))  \(Sparkline.text(rates, from: 0, to: most))"
         + (events.isEmpty ? "" : "  " + events.joined(separator: ", "))
     }
+  }
+
+  /// `1 flush`, `2 flushes`, `3 checkpoints`.
+  static func counted(_ count: Int, _ noun: String) -> String {
+    "\(count) \(noun)" + (count == 1 ? "" : noun.hasSuffix("sh") ? "es" : "s")
   }
 
   /// Means of neighbours, so that a line fits the terminal.
