@@ -35,6 +35,12 @@ int lab_punch_hole(int fd, int64_t offset, int64_t length);
 int lab_drop_cached(int fd);
 /// Faults in a shared writable mapping, so that an I/O error is a result here, not a SIGBUS later.
 int lab_populate_write(void *address, size_t length);
+/// Takes SIGBUS for the reads below; signals that are not theirs go to the handler that was there.
+/// Once for a process, from any thread.
+int lab_prepare_mapped_reads(void);
+/// Copies out of a mapped file: -EIO where the kernel cannot give a page, since the medium fails or
+/// the file has become shorter. REQUIRES: `lab_prepare_mapped_reads` returned 0.
+int lab_read_mapped(void *to, const void *from, size_t length);
 /// Takes an exclusive lock on the open file description; -EWOULDBLOCK when another holds it.
 int lab_try_lock(int fd);
 

@@ -139,9 +139,10 @@ extension BenchWarning {
       }
     }
     if let first = during.readByCalls, let second = after.readByCalls {
+      let counted = io.bytesRead &- io.bytesReadMapped
       let system = first &+ second
-      if differ(io.bytesRead, system) {
-        return "counts \(io.bytesRead) bytes read, the operating system \(system)"
+      if differ(counted, system) {
+        return "counts \(counted) bytes read by calls, the operating system \(system)"
       }
     }
     return nil

@@ -7,6 +7,8 @@ public final class IOCounters: Sendable {
   public struct Counts: Sendable, Equatable, Codable {
     public var reads: UInt64 = 0
     public var bytesRead: UInt64 = 0
+    /// Of these, bytes that were copied out of a mapped file, which no call shows.
+    public var bytesReadMapped: UInt64 = 0
     public var writes: UInt64 = 0
     public var bytesWritten: UInt64 = 0
     /// Of these, bytes that were stored into a mapped file, which no call shows.
@@ -22,6 +24,7 @@ public final class IOCounters: Sendable {
       let values = try decoder.container(keyedBy: CodingKeys.self)
       reads = try values.decode(UInt64.self, forKey: .reads)
       bytesRead = try values.decode(UInt64.self, forKey: .bytesRead)
+      bytesReadMapped = try values.decodeIfPresent(UInt64.self, forKey: .bytesReadMapped) ?? 0
       writes = try values.decode(UInt64.self, forKey: .writes)
       bytesWritten = try values.decode(UInt64.self, forKey: .bytesWritten)
       bytesMapped = try values.decodeIfPresent(UInt64.self, forKey: .bytesMapped) ?? 0
@@ -43,6 +46,7 @@ public final class IOCounters: Sendable {
       var result = Counts()
       result.reads = operation(left.reads, right.reads)
       result.bytesRead = operation(left.bytesRead, right.bytesRead)
+      result.bytesReadMapped = operation(left.bytesReadMapped, right.bytesReadMapped)
       result.writes = operation(left.writes, right.writes)
       result.bytesWritten = operation(left.bytesWritten, right.bytesWritten)
       result.bytesMapped = operation(left.bytesMapped, right.bytesMapped)
@@ -55,6 +59,7 @@ public final class IOCounters: Sendable {
   final class Cell: Sendable {
     let reads = Atomic<UInt64>(0)
     let bytesRead = Atomic<UInt64>(0)
+    let bytesReadMapped = Atomic<UInt64>(0)
     let writes = Atomic<UInt64>(0)
     let bytesWritten = Atomic<UInt64>(0)
     let syncs = Atomic<UInt64>(0)
@@ -82,6 +87,7 @@ public final class IOCounters: Sendable {
     var counts = Counts()
     counts.reads = cell.reads.load(ordering: .relaxed)
     counts.bytesRead = cell.bytesRead.load(ordering: .relaxed)
+    counts.bytesReadMapped = cell.bytesReadMapped.load(ordering: .relaxed)
     counts.writes = cell.writes.load(ordering: .relaxed)
     counts.bytesMapped = cell.bytesMapped.load(ordering: .relaxed)
     counts.bytesBlanked = cell.bytesBlanked.load(ordering: .relaxed)
@@ -110,7 +116,8 @@ public final class CountingFileSystem: FileSystem {
 
   public func open(_ path: String, _ mode: FileMode) throws(StorageError) -> any File {
     CountingFile(
-      try base.open(path, mode), counters.cells[FileClass(path: path).rawValue])
+      try base.open(path, mode), counters.cells[FileClass(path: path).rawValue],
+      isMapped: mode == .mapped)
   }
 
   public func syncDirectory(_ path: String) throws(StorageError) {
@@ -139,10 +146,12 @@ public final class CountingFileSystem: FileSystem {
 private final class CountingFile: File {
   private let base: any File
   private let cell: IOCounters.Cell
+  private let isMapped: Bool
 
-  init(_ base: any File, _ cell: IOCounters.Cell) {
+  init(_ base: any File, _ cell: IOCounters.Cell, isMapped: Bool) {
     self.base = base
     self.cell = cell
+    self.isMapped = isMapped
   }
 
   var path: String { base.path }
@@ -153,6 +162,9 @@ private final class CountingFile: File {
     let count = try base.read(into: buffer, at: offset)
     cell.reads.wrappingAdd(1, ordering: .relaxed)
     cell.bytesRead.wrappingAdd(UInt64(count), ordering: .relaxed)
+    if isMapped && buffer.count <= FileMode.mappedReadBytes {
+      cell.bytesReadMapped.wrappingAdd(UInt64(count), ordering: .relaxed)
+    }
     return count
   }
 

@@ -48,12 +48,22 @@ public protocol FileSystem: AnyObject, Sendable {
 public enum FileMode: Sendable {
   /// An existing file, for reading.
   case read
+  /// An existing file that stays as it is, for reading; small reads (`FileMode.mappedReadBytes`)
+  /// are copied out of a mapping, without a system call, where the medium can do that. All of it
+  /// that was read so counts as the process's resident memory.
+  case mapped
   /// An existing file, for reading and writing.
   case readWrite
   /// A file for reading and writing, made empty when missing, kept when there.
   case create
   /// A file for reading and writing, emptied when there.
   case truncate
+
+  /// The longest read of a mapped file that goes through its mapping. Longer ones are better off
+  /// with a call, which reads ahead.
+  static let mappedReadBytes = 16 << 10
+
+  var isReading: Bool { self == .read || self == .mapped }
 }
 
 /// What a file is for: I/O is counted by it. Known by the name's ending.

@@ -107,7 +107,7 @@ public final class MemoryFileSystem: FileSystem {
   public func open(_ path: String, _ mode: FileMode) throws(StorageError) -> any File {
     let isThere = try exists(path)
     switch mode {
-    case .read: break
+    case .read, .mapped: break
     case .readWrite, .create, .truncate:
       if isThere && mode != .truncate {
         try lock.withLock { () throws(StorageError) in try checkWritable(path) }
@@ -117,7 +117,7 @@ public final class MemoryFileSystem: FileSystem {
     }
     return try lock.withLock { () throws(StorageError) in
       let node = try openNode(path, mode)
-      return MemoryFile(path, node, self, isWritable: mode != .read)
+      return MemoryFile(path, node, self, isWritable: !mode.isReading)
     }
   }
 

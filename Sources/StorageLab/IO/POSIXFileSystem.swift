@@ -10,15 +10,16 @@ public final class POSIXFileSystem: FileSystem {
     // A pipe would wait for its other end; O_NONBLOCK means nothing to a regular file.
     var flags = O_CLOEXEC | O_NONBLOCK
     switch mode {
-    case .read: flags |= O_RDONLY
+    case .read, .mapped: flags |= O_RDONLY
     case .readWrite: flags |= O_RDWR
     case .create: flags |= O_RDWR | O_CREAT
     case .truncate: flags |= O_RDWR | O_CREAT | O_TRUNC
     }
     let descriptor = retrying { Glibc.open(path, flags, 0o644) }
     if descriptor < 0 { throw systemError("cannot open", path, errno) }
-    let file = POSIXFile(path: path, descriptor: descriptor, isWritable: mode != .read)
+    let file = POSIXFile(path: path, descriptor: descriptor, isWritable: !mode.isReading)
     try file.checkRegular()
+    if mode == .mapped { try file.mapForReading() }
     return file
   }
 
@@ -141,6 +142,8 @@ private final class POSIXFile: File {
   /// -1 once closed. The owner closes only after its last I/O call returned.
   private let descriptor: Atomic<Int32>
   private let isWritable: Bool
+  /// The whole file, for small reads. Set before the file is shared.
+  nonisolated(unsafe) private var mapping: UnsafeRawBufferPointer?
 
   init(path: String, descriptor: Int32, isWritable: Bool) {
     self.path = path
@@ -152,7 +155,9 @@ private final class POSIXFile: File {
 
   func close() {
     let old = descriptor.exchange(-1, ordering: .acquiringAndReleasing)
-    if old >= 0 { Glibc.close(old) }
+    if old < 0 { return }
+    if let mapping { munmap(UnsafeMutableRawPointer(mutating: mapping.baseAddress), mapping.count) }
+    Glibc.close(old)
   }
 
   private func openDescriptor() throws(StorageError) -> Int32 {
@@ -187,6 +192,8 @@ private final class POSIXFile: File {
   ) throws(StorageError) -> Int {
     let descriptor = try openDescriptor()
     guard let base = buffer.baseAddress else { return 0 }
+    // A page that does not come is asked for once more by a call, which can say why.
+    if readMapped(base, buffer.count, at: offset) { return buffer.count }
     var done = 0
     while done < buffer.count {
       let count = retrying {
@@ -197,6 +204,26 @@ private final class POSIXFile: File {
       done += count
     }
     return done
+  }
+
+  /// Whether the bytes could be copied out of the mapping.
+  @inline(__always)
+  private func readMapped(_ base: UnsafeMutableRawPointer, _ count: Int, at offset: Int64) -> Bool {
+    guard let mapping, let mapped = mapping.baseAddress, count <= FileMode.mappedReadBytes,
+      offset >= 0, offset <= Int64(mapping.count - count)
+    else { return false }
+    return lab_read_mapped(base, mapped + Int(offset), count) == 0
+  }
+
+  /// Maps the whole file. Where that cannot be done reads are calls.
+  func mapForReading() throws(StorageError) {
+    let length = Int(try size())
+    guard length > 0, lab_prepare_mapped_reads() == 0 else { return }
+    let address = mmap(nil, length, PROT_READ, MAP_SHARED, try openDescriptor(), 0)
+    guard let address, address != MAP_FAILED else { return }
+    // What lies beside a block is not wanted next.
+    madvise(address, length, MADV_RANDOM)
+    mapping = UnsafeRawBufferPointer(start: address, count: length)
   }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
@@ -296,6 +323,10 @@ private final class POSIXFile: File {
 
   func dropCached() {
     guard let descriptor = try? openDescriptor() else { return }
+    // The system keeps what somebody has mapped.
+    if let mapping {
+      madvise(UnsafeMutableRawPointer(mutating: mapping.baseAddress), mapping.count, MADV_DONTNEED)
+    }
     _ = lab_drop_cached(descriptor)
   }
 }

@@ -7,6 +7,7 @@ struct LSMSettings: Sendable {
   static let known = """
     \(CompactionPolicy.allCases.map(\.rawValue).joined(separator: ", ")); block=BYTES, restart=N, \
     bloom=BITS, index=\(IndexSearch.allCases.map(\.rawValue).joined(separator: "|")), \
+    access=\(TableAccess.allCases.map(\.rawValue).joined(separator: "|")), \
     compression=\(BlockCompression.allCases.map(\.rawValue).joined(separator: "|")) (of each level \
     from 0 on, joined by -), prefix=BYTES, delimiter=BYTE, ratio=N, runs=N, table=BYTES, \
     threads=N (that compact), rate=BYTES (a second, of flushes and compactions)
@@ -41,6 +42,7 @@ struct LSMSettings: Sendable {
     case "restart": return set(&tuning.restartInterval, Int(value))
     case "bloom": return set(&tuning.bloomBitsPerKey, Int(value))
     case "index": return set(&tuning.indexSearch, IndexSearch(rawValue: value))
+    case "access": return set(&tuning.tableAccess, TableAccess(rawValue: value))
     case "compression": return set(&tuning.compression, compressions(value))
     case "prefix": return set(&tuning.prefixExtractor, Int(value).map { .fixed($0) })
     case "delimiter": return set(&tuning.prefixExtractor, UInt8(value).map { .delimiter($0) })

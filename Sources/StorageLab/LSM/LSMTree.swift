@@ -90,7 +90,8 @@ final class LSMTree: @unchecked Sendable {
       budget: options.cacheBytes, counters: counters, blockBytes: tuning.blockBytes)
     store = TableStore(
       directory: options.path, fileSystem: fileSystem, cache: cache,
-      maximumOpenTables: tuning.maximumOpenTables, indexSearch: tuning.indexSearch)
+      maximumOpenTables: tuning.maximumOpenTables, indexSearch: tuning.indexSearch,
+      access: tuning.tableAccess)
     picker = tuning.picker
     limiter =
       options.maintenance == .background

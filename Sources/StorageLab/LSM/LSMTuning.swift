@@ -19,6 +19,8 @@ public struct LSMTuning: Sendable {
   public var compression: [BlockCompression] = [.lz4]
   /// How a table's index is searched; what that saves: `docs/guide/lsm-tables.md`.
   public var indexSearch = IndexSearch.interpolated
+  /// How blocks are read that the cache does not have: `docs/decisions/0011-mapped-tables.md`.
+  public var tableAccess = TableAccess.call
   /// When sorted runs are merged, and how many there may be.
   public var compaction = CompactionPolicy.leveled
   /// Runs of about one size that a tiered policy merges into one.

@@ -142,12 +142,15 @@ struct BenchMethodWarningTests {
 
   @Test func accountsThatDifferAreSaid() {
     func run(
-      counted: UInt64, mapped: UInt64 = 0, blanked: UInt64 = 0, system: UInt64, read: UInt64 = 0
+      counted: UInt64, mapped: UInt64 = 0, blanked: UInt64 = 0, system: UInt64, read: UInt64 = 0,
+      countedRead: UInt64 = 0, readMapped: UInt64 = 0
     ) -> RunBundle {
       bundle {
         $0.counters.io.bytesWritten = counted
         $0.counters.io.bytesMapped = mapped
         $0.counters.io.bytesBlanked = blanked
+        $0.counters.io.bytesRead = countedRead
+        $0.counters.io.bytesReadMapped = readMapped
         var io = SystemIO()
         io.writtenByCalls = system
         io.readByCalls = read
@@ -162,6 +165,12 @@ struct BenchMethodWarningTests {
     #expect(codes(run(counted: 50_000_000, mapped: 40_000_000, system: 10_000_000)) == [])
     #expect(codes(run(counted: 1_000, blanked: 8_388_608, system: 8_389_608)) == [])
     #expect(codes(run(counted: 0, system: 0, read: 9_000_000)) == [.accountsDiffer])
+    #expect(
+      codes(run(counted: 0, system: 0, read: 9_000_000, countedRead: 9_000_000)) == [])
+    #expect(
+      codes(
+        run(counted: 0, system: 0, read: 1_000_000, countedRead: 9_000_000, readMapped: 8_000_000))
+        == [])
   }
 }
 

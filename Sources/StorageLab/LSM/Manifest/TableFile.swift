@@ -14,13 +14,14 @@ final class TableStore: Sendable {
 
   init(
     directory: String, fileSystem: any FileSystem, cache: BlockCache, maximumOpenTables: Int,
-    indexSearch: IndexSearch = .binary
+    indexSearch: IndexSearch = .binary, access: TableAccess = .call
   ) {
     self.directory = directory
     self.fileSystem = fileSystem
     self.cache = cache
     self.indexSearch = indexSearch
-    handles = TableHandles(limit: maximumOpenTables, fileSystem: fileSystem)
+    handles = TableHandles(
+      limit: maximumOpenTables, fileSystem: fileSystem, access: access)
   }
 
   func path(_ number: UInt64) -> String { joinPath(directory, TableMetadata.fileName(number)) }

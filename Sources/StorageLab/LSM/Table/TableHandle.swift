@@ -1,5 +1,14 @@
 import Synchronization
 
+/// How blocks come out of tables when the cache does not have them.
+public enum TableAccess: String, Sendable, Codable, CaseIterable {
+  /// By a system call for each.
+  case call
+  /// By a copy out of a mapping of the table, which is cheaper where the system's cache holds the
+  /// file. What was read counts as the process's memory, beyond the cache's budget.
+  case map
+}
+
 /// The descriptors of open tables, at most so many at a time. Beyond that one goes that was not
 /// used lately, by a clock (Corbató, 1968), and is opened again when its table must be read: index,
 /// filter and cached blocks need no descriptor.
@@ -8,12 +17,14 @@ import Synchronization
 final class TableHandles: @unchecked Sendable {
   let limit: Int
   private let fileSystem: any FileSystem
+  private let access: TableAccess
   private let lock = WaitableLock()
   /// The tables that hold a descriptor. Guarded by `lock`, as are their places.
   private var ring: [TableHandle] = []
   private var hand = 0
 
-  init(limit: Int, fileSystem: any FileSystem) {
+  init(limit: Int, fileSystem: any FileSystem, access: TableAccess = .call) {
+    self.access = access
     self.limit = max(1, limit)
     self.fileSystem = fileSystem
   }
@@ -25,7 +36,7 @@ final class TableHandles: @unchecked Sendable {
   fileprivate func open(_ handle: TableHandle) throws(StorageError) -> any File {
     let fresh: any File
     do throws(StorageError) {
-      fresh = try fileSystem.open(handle.path, .read)
+      fresh = try fileSystem.open(handle.path, access == .map ? .mapped : .read)
     } catch {
       if error.code == .notFound {
         throw .corruption(
