@@ -53,7 +53,7 @@ test-examples: dependencies
 PEER_BENCH = .build-peers/release/labctl bench run --keys random --records 1000000 \
   --operations 1000000 --rounds 5
 BTREE_BENCH = $(PEER_BENCH) --engines btree,lmdb
-LSM_BENCH = $(PEER_BENCH) --engines lsm,rocksdb,leveldb --cache 64MiB
+LSM_BENCH = $(PEER_BENCH) --engines lsm,lsm:access=map,rocksdb,leveldb --cache 64MiB
 
 bench-peers: bench-btree-peers bench-btree-cold bench-lsm-peers
 
