@@ -12,7 +12,8 @@
 #   make test-peers    the tests of the peers
 #   make bench-c-api   what a call through the C API costs over the Swift call
 #   make test-pages    every kind of HTML page opened in headless Chromium (installs it)
-#   make sanitize      tests under AddressSanitizer and ThreadSanitizer; builds anew for each
+#   make asan, make tsan   tests under AddressSanitizer and ThreadSanitizer; each builds anew
+#   make soak TIME=600     mixed load with faults and restarts on each engine, so many seconds each
 
 SWIFT ?= swift
 # Tests run optimised, with assertions on: the long ones take a hundredth of the time.
@@ -26,7 +27,8 @@ PEER_HEADERS := lmdb.h:liblmdb-dev rocksdb/c.h:librocksdb-dev leveldb/c.h:liblev
 TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTree|LSM|OpenTableTests|RangeGapTests|RateLimiterTests|SQLite|ReadBodyTests
 
 .PHONY: bench test test-examples bench-peers build-peers bench-btree-peers bench-btree-cold \
-  bench-lsm-peers bench-lsm-overload test-peers bench-c-api build-install install uninstall sanitize \
+  bench-lsm-peers bench-lsm-overload test-peers bench-c-api build-install install uninstall asan tsan \
+  sanitize soak \
   build lint format dependencies clean
 
 bench: build
@@ -120,9 +122,19 @@ test-peers:
 	@Scripts/install-dependencies $(PEER_HEADERS)
 	$(SWIFT) test $(TEST_FLAGS) $(PEERS) --filter 'LMDBEngineTests|LevelFamilyTests'
 
-sanitize: dependencies
+sanitize: asan tsan
+
+asan: dependencies
 	SWIFT=$(SWIFT) Scripts/sanitize address '$(TESTS)'
+
+tsan: dependencies
 	SWIFT=$(SWIFT) Scripts/sanitize thread '$(TESTS)'
+
+TIME ?= 600
+
+soak: build
+	for engine in btree lsm lsm:tiered lsm:lazy-leveled; do \
+	  .build/release/labctl soak --engine $$engine --seconds $(TIME) $(ARGS) || exit 1; done
 
 lint:
 	$(SWIFT) format lint --strict --recursive Sources Tests Examples Package.swift

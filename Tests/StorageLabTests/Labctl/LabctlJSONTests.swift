@@ -130,6 +130,10 @@ import Testing
       (
         "labctl data make", ["data", "make", "uuids", "--rows", "10", "--out", directory.file("u")]
       ),
+      (
+        "labctl soak",
+        ["soak", "--seconds", "0.01", "--keys", "50", "--operations", "200", "--seed", "3"]
+      ),
       ("labctl data verify", ["data", "verify", "--datasets", datasets]),
       ("labctl calibrate", ["calibrate", "--only", "checksum", "--batches", "1"]),
       ("labctl doctor", ["doctor", "--dir", directory.file("")]),
