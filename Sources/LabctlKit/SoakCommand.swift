@@ -136,6 +136,7 @@ struct SoakCommand: ParsableCommand {
 
   private static func openFiles() -> Int {
     // One of them is the listing's own.
-    max(0, ((try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd"))?.count ?? 1) - 1)
+    max(
+      0, ((try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd"))?.count ?? 1) - 1)
   }
 }

@@ -179,6 +179,13 @@ struct RecoveryCommand: ParsableCommand {
     try? FileManager.default.removeItem(atPath: copy)
     try FileManager.default.copyItem(atPath: path, toPath: copy)
     defer { try? FileManager.default.removeItem(atPath: copy) }
+    // What an engine syncs when it opens would otherwise be the copy itself, all of it.
+    let fileSystem = POSIXFileSystem()
+    for name in try fileSystem.list(copy) {
+      let file = try fileSystem.open(joinPath(copy, name), .readWrite)
+      try file.sync()
+      file.close()
+    }
     let clock = MonotonicClock()
     let start = clock.nanoseconds
     let engine = try open(measured.entry, copy)

@@ -95,7 +95,9 @@ public struct SnapshotHistory: Sendable {
   private func sum(_ vector: [Int]) -> Int { vector.reduce(0, +) }
 
   private func unknown(_ read: Read) -> String? {
-    guard read.vector.count == writes.count else { return "a snapshot of \(read.vector.count) writers" }
+    guard read.vector.count == writes.count else {
+      return "a snapshot of \(read.vector.count) writers"
+    }
     for (writer, number) in read.vector.enumerated() where number > writes[writer].count {
       return "a snapshot sees batch \(writer).\(number), which was never written"
     }

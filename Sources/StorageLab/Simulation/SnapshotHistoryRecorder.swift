@@ -121,7 +121,8 @@ public struct SnapshotHistoryRecorder: Sendable {
       let returned = clock.nanoseconds
       defer { snapshot.close() }
       var read = SnapshotHistory.Read(
-        vector: Array(repeating: 0, count: writers), marks: Array(repeating: nil, count: sharedKeys),
+        vector: Array(repeating: 0, count: writers),
+        marks: Array(repeating: nil, count: sharedKeys),
         called: called, returned: returned)
       switch turn % 3 {
       case 0: try get(snapshot, &read)

@@ -101,7 +101,8 @@ public struct Soak: Sendable {
       let sample = Sample(
         cycle: samples.count + 1,
         seconds: Double(options.clock.nanoseconds &- started) / 1e9,
-        writes: states.reduce(0) { $0 + $1.acknowledged }, reads: states.reduce(0) { $0 + $1.reads },
+        writes: states.reduce(0) { $0 + $1.acknowledged },
+        reads: states.reduce(0) { $0 + $1.reads },
         faults: strikes, refusals: states.reduce(0) { $0 + $1.refusals },
         residentBytes: gauge.residentBytes, openFiles: gauge.openFiles,
         diskBytes: statistics.diskBytes, logBytes: statistics.logBytes,
@@ -154,7 +155,9 @@ public struct Soak: Sendable {
   /// What may strike in a cycle: one to three calls, or every call of a kind from then on.
   private static func rules(_ random: inout SeededRandom) -> [FaultRule] {
     if random.chance(0.3) { return [] }
-    let calls: [FaultRule.Call] = [.write, .write, .sync, .sync, .preallocate, .open, .truncate, .map]
+    let calls: [FaultRule.Call] = [
+      .write, .write, .sync, .sync, .preallocate, .open, .truncate, .map,
+    ]
     let code: StorageError.Code = random.chance(0.5) ? .noSpace : .io
     return [
       FaultRule(

@@ -86,7 +86,8 @@ import Testing
 
   @Test func whatNobodyWroteIsFound() {
     #expect(check(Read(vector: [3, 0], marks: [nil, nil], called: 50, returned: 51)) != nil)
-    #expect(check(Read(vector: [2, 1], marks: [Mark(7, 1), nil], called: 50, returned: 51)) != nil)
+    #expect(
+      check(Read(vector: [2, 1], marks: [Mark(7, 1), nil], called: 50, returned: 51)) != nil)
   }
 
   static let rootSeed =
