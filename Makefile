@@ -13,6 +13,7 @@
 #   make bench-c-api   what a call through the C API costs over the Swift call
 #   make test-pages    every kind of HTML page opened in headless Chromium (installs it)
 #   make asan, make tsan   tests under AddressSanitizer and ThreadSanitizer; each builds anew
+#   make metamorphic TIME=600   random programs on random configurations, beside an oracle
 #   make soak TIME=600     mixed load with faults and restarts on each engine, so many seconds each
 
 SWIFT ?= swift
@@ -28,7 +29,7 @@ TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTre
 
 .PHONY: bench test test-examples bench-peers build-peers bench-btree-peers bench-btree-cold \
   bench-lsm-peers bench-lsm-overload test-peers bench-c-api build-install install uninstall asan tsan \
-  sanitize soak \
+  sanitize soak metamorphic \
   build lint format dependencies clean
 
 bench: build
@@ -131,6 +132,10 @@ tsan: dependencies
 	SWIFT=$(SWIFT) Scripts/sanitize thread '$(TESTS)'
 
 TIME ?= 600
+
+# Random programs on random configurations of all engines, for so long.
+metamorphic: build
+	.build/release/labctl model --seconds $(TIME) --seed $$(date +%s) $(ARGS)
 
 soak: build
 	for engine in btree lsm lsm:tiered lsm:lazy-leveled; do \

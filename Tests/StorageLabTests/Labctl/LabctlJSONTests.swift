@@ -130,6 +130,7 @@ import Testing
       (
         "labctl data make", ["data", "make", "uuids", "--rows", "10", "--out", directory.file("u")]
       ),
+      ("labctl model", ["model", "--programs", "2", "--engines", "btree", "--length", "10"]),
       (
         "labctl soak",
         ["soak", "--seconds", "0.01", "--keys", "50", "--operations", "200", "--seed", "3"]
