@@ -63,6 +63,27 @@ import Testing
     let (lsm, btree) = (directory.file("lsm"), directory.file("btree"))
     try "a\t1\nb\t2\n".write(
       toFile: directory.file("in.tsv"), atomically: true, encoding: .utf8)
+    let notebook = directory.file("notebook.md")
+    try """
+      # A notebook
+
+      ```labctl two
+      lsm bloom --keys 1e4 --bits 10
+      ```
+
+      ```chart rate
+      title: False positives
+      y: share
+      bar: ten = two.trials[0].falsePositiveRate
+      ```
+
+      One: <!-- = two.trials[0].bitsPerKey -->?<!-- / -->.
+
+      ```claim C
+      says: Ten bits are ten bits.
+      holds: two.trials[0].bitsPerKey == 10
+      ```
+      """.write(toFile: notebook, atomically: true, encoding: .utf8)
     let datasets = SourceTree.root.appendingPathComponent("datasets").path
     let runs = directory.file("runs")
     let bench = [
@@ -125,6 +146,14 @@ import Testing
       ),
       ("labctl lsm simulate", ["lsm", "simulate", "--puts", "1e5", "--policy", "leveled"]),
       ("labctl lsm timeline", ["lsm", "timeline", lsm]),
+      ("labctl notebook new", ["notebook", "new", directory.file("n.md")]),
+      ("labctl notebook run", ["notebook", "run", notebook]),
+      ("labctl notebook check", ["notebook", "check", notebook]),
+      ("labctl notebook list", ["notebook", "list", notebook]),
+      (
+        "labctl notebook render",
+        ["notebook", "render", notebook, "--output", directory.file("n.html")]
+      ),
       ("labctl engines", ["engines"]),
       ("labctl data list", ["data", "list", "--datasets", datasets]),
       (
