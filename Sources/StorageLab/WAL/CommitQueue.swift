@@ -62,7 +62,7 @@ public final class CommitQueue: @unchecked Sendable {
   public func withExclusive<R>(
     _ body: () throws(StorageError) -> R
   ) throws(StorageError) -> R {
-    if !takeIdleTurn() { _ = waitInLine(nil) { _ in } }
+    if !takeIdleTurn() { waitForTurn() }
     defer { handOver() }
     return try body()
   }
@@ -92,10 +92,9 @@ public final class CommitQueue: @unchecked Sendable {
     lock.wakeAll()
   }
 
-  /// Waits until the write is committed, by this thread or another; without a write, until
-  /// the turn is the caller's.
+  /// Waits until the write is committed, by this thread or another.
   private func waitInLine(
-    _ write: PendingWrite?,
+    _ write: PendingWrite,
     _ commit: (UnsafeBufferPointer<PendingWrite>) throws(StorageError) -> Void
   ) -> StorageError? {
     var waiter = Waiter(write: write)
@@ -104,18 +103,30 @@ public final class CommitQueue: @unchecked Sendable {
         line.append(own)
         announceLine()
         while !own.pointee.isDone {
-          let isVacant = turn.load(ordering: .acquiring) == Turn.vacant
-          if isVacant, line.first == own, write == nil {
-            turn.store(Turn.contended, ordering: .relaxed)
-            line.removeFirst()
-            return nil
-          } else if isVacant, line.first?.pointee.write != nil {
+          if turn.load(ordering: .acquiring) == Turn.vacant, line.first?.pointee.write != nil {
             lead(commit)
           } else {
             waitForHandover()
           }
         }
         return own.pointee.error
+      }
+    }
+  }
+
+  /// Waits until the turn is the caller's alone. Writers before it in line lead themselves: it has
+  /// nothing to commit with.
+  private func waitForTurn() {
+    var waiter = Waiter(write: nil)
+    withUnsafeMutablePointer(to: &waiter) { own in
+      lock.withLock {
+        line.append(own)
+        announceLine()
+        while turn.load(ordering: .acquiring) != Turn.vacant || line.first != own {
+          waitForHandover()
+        }
+        turn.store(Turn.contended, ordering: .relaxed)
+        line.removeFirst()
       }
     }
   }

@@ -48,6 +48,47 @@ import Testing
     #expect(groups.load(ordering: .relaxed) <= writers * perWriter)
   }
 
+  /// Who wants the turn alone never commits for those before it in line: it has nothing to commit
+  /// with, and they would take their writes for done.
+  @Test func writesBesideExclusiveTurnsAreCommitted() throws {
+    let queue = CommitQueue()
+    let committed = Guarded<Set<Int>>([])
+    let lost = Atomic<Int>(0)
+    let writing = Atomic<Int>(3)
+    var threads = try (0..<3).map { writer in
+      try LabThread(name: "writer") {
+        for index in 0..<10_000 {
+          let number = writer << 32 | index
+          let bytes = withUnsafeBytes(of: Int64(number)) { Array($0) }
+          try? bytes.withSlice { (slice) throws(StorageError) in
+            try queue.submit(.batch(slice)) { group in
+              for write in group {
+                var copy: Int64 = 0
+                withUnsafeMutableBytes(of: &copy) { buffer in
+                  if let base = buffer.baseAddress { write.encode(to: base) }
+                }
+                committed.withLock { _ = $0.insert(Int(copy)) }
+              }
+            }
+          }
+          if !committed.withLock({ $0.contains(number) }) {
+            lost.wrappingAdd(1, ordering: .relaxed)
+          }
+        }
+        writing.wrappingSubtract(1, ordering: .releasing)
+      }
+    }
+    for _ in 0..<3 {
+      threads.append(
+        try LabThread(name: "alone") {
+          while writing.load(ordering: .acquiring) > 0 { try? queue.withExclusive {} }
+        })
+    }
+    for thread in threads { thread.join() }
+    #expect(lost.load(ordering: .relaxed) == 0)
+    #expect(committed.withLock { $0.count } == 30_000)
+  }
+
   @Test func aGroupsErrorReachesItsWriterAndTheNextGoesOn() throws {
     let queue = CommitQueue()
     let write = PendingWrite.batch(.empty)
