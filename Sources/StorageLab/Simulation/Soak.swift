@@ -178,8 +178,8 @@ public struct Soak: Sendable {
       _ what: String, _ value: (Sample) -> Int64, times factor: Double, plus slack: Int64
     ) -> String? {
       let before = early.map(value).max() ?? 0
-      // The least of the last quarter: a peak is no growth.
-      let after = late.map(value).min() ?? 0
+      // The median of the last quarter: a peak is no growth.
+      let after = late.map(value).sorted()[late.count / 2]
       let bound = Int64(Double(before) * factor) + slack
       return after <= bound
         ? nil : "\(what) grew from \(before) to \(after), over the bound of \(bound)"
@@ -189,6 +189,6 @@ public struct Soak: Sendable {
       ?? grew("the log in bytes", { $0.logBytes }, times: 1.5, plus: 1 << 20)
       ?? grew(
         "bytes on disk per hundred live ones", { $0.diskBytes * 100 / max(1, $0.liveBytes) },
-        times: 1.3, plus: 20)
+        times: 1.2, plus: 10)
   }
 }

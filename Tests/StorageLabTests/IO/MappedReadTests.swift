@@ -56,7 +56,7 @@ import Testing
     try writing.truncate(to: 4096)
     // The pages are gone: an access is a SIGBUS. Twice, since the first must leave no trace.
     for _ in 0..<2 { #expect(try read(file, 10, at: 90_000).isEmpty) }
-    #expect(try read(file, 10, at: 4090).count == 10, "the last page reads on, as zeros")
+    #expect(try read(file, 10, at: 4090).count == 6)
     let error = #expect(throws: StorageError.self) {
       var bytes: [UInt8] = [0, 0]
       try bytes.withMutableBytes { (buffer) throws(StorageError) in

@@ -68,7 +68,7 @@ import Testing
       # A notebook
 
       ```labctl two
-      lsm bloom --keys 1e4 --bits 10
+      labctl lsm bloom --keys 1e4 --bits 10
       ```
 
       ```chart rate

@@ -39,7 +39,7 @@ import Testing
         while let operation = try decoder.next() {
           if operation.tag == .put {
             kept.put(operation.key.array, operation.value.array)
-          } else if deletes.wrappingAdd(1, ordering: .relaxed).newValue % 50 != 0 {
+          } else if deletes.wrappingAdd(1, ordering: .relaxed).newValue % 10 != 0 {
             kept.delete(operation.key.array)
           }
         }
