@@ -65,25 +65,25 @@ import Testing
       toFile: directory.file("in.tsv"), atomically: true, encoding: .utf8)
     let notebook = directory.file("notebook.md")
     try """
-      # A notebook
+    # A notebook
 
-      ```labctl two
-      labctl lsm bloom --keys 1e4 --bits 10
-      ```
+    ```labctl two
+    labctl lsm bloom --keys 1e4 --bits 10
+    ```
 
-      ```chart rate
-      title: False positives
-      y: share
-      bar: ten = two.trials[0].falsePositiveRate
-      ```
+    ```chart rate
+    title: False positives
+    y: share
+    bar: ten = two.trials[0].falsePositiveRate
+    ```
 
-      One: <!-- = two.trials[0].bitsPerKey -->?<!-- / -->.
+    One: <!-- = two.trials[0].bitsPerKey -->?<!-- / -->.
 
-      ```claim C
-      says: Ten bits are ten bits.
-      holds: two.trials[0].bitsPerKey == 10
-      ```
-      """.write(toFile: notebook, atomically: true, encoding: .utf8)
+    ```claim C
+    says: Ten bits are ten bits.
+    holds: two.trials[0].bitsPerKey == 10
+    ```
+    """.write(toFile: notebook, atomically: true, encoding: .utf8)
     let datasets = SourceTree.root.appendingPathComponent("datasets").path
     let runs = directory.file("runs")
     let bench = [
