@@ -11,6 +11,8 @@
 #                      times the cache) and bench-lsm-peers alone
 #   make test-peers    the tests of the peers
 #   make bench-c-api   what a call through the C API costs over the Swift call
+#   make crash         100,000 crash points over all classes and engines, in memory, and hundreds of real
+#                      kills, some with a full disk; SEED=… for others than last time
 #   make test-pages    every kind of HTML page opened in headless Chromium (installs it)
 #   make asan, make tsan   tests under AddressSanitizer and ThreadSanitizer; each builds anew
 #   make metamorphic TIME=600   random programs on random configurations, beside an oracle
@@ -29,8 +31,7 @@ TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTre
 
 .PHONY: bench test test-examples bench-peers build-peers bench-btree-peers bench-btree-cold \
   bench-lsm-peers bench-lsm-overload test-peers bench-c-api build-install install uninstall asan tsan \
-  sanitize soak metamorphic \
-  build lint format dependencies clean
+  sanitize soak metamorphic crash kill build lint format dependencies clean
 
 bench: build
 	.build/release/labctl bench $(ARGS)
@@ -50,6 +51,7 @@ test-examples: dependencies
 	$(SWIFT) test --skip-build $(EXAMPLE_FLAGS)
 	.build-examples/release/bitcask-labctl bench fillrandom readrandom --engines bitcask,btree \
 	  --records 10000 --operations 10000 --rounds 1 --no-bundle
+	.build-examples/release/bitcask-labctl crash --engine bitcask --points 2000
 
 # A million records of 16 + 100 bytes: fills, then reads and changes of one database, then
 # what two threads do and four make durable.
@@ -114,6 +116,26 @@ install: build-install
 
 uninstall:
 	DESTDIR=$(DESTDIR) Scripts/install --remove $(PREFIX)
+
+# Nightly: minutes, not hours. What CI tries of it are CrashExplorerTests and KillTests.
+SEED ?= 1
+CRASH_POINTS ?= 25000
+CRASH_ENGINES ?= btree lsm lsm:small+tiered lsm:small+lazy-leveled sqlite
+KILLS ?= 60
+
+crash: build kill
+	for engine in $(CRASH_ENGINES); do \
+	  .build/release/labctl crash --engine $$engine --points $(CRASH_POINTS) --seed $(SEED) || exit 1; \
+	done
+
+# As root also on a file system of 16 MiB, which fills up.
+kill: build
+	for engine in btree lsm sqlite; do \
+	  .build/release/labctl kill --engine $$engine --kills $(KILLS) --seed $(SEED) || exit 1; \
+	  .build/release/labctl kill --engine $$engine:small --kills $(KILLS) --seed $(SEED) \
+	    --file-size-limit 512KiB || exit 1; \
+	done
+	Scripts/kill-on-a-full-disk .build/release/labctl $(KILLS) $(SEED)
 
 test-pages: build
 	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium)

@@ -24,6 +24,8 @@ public struct Labctl: ParsableCommand {
         labctl fill --engines btree --records 1e5 --keys ascending,random
         labctl reads --records 1e5 --caches 1MiB,16MiB
         labctl recovery --records 1e4,1e5
+        labctl crash --engine lsm --points 500
+        labctl kill --engine btree --kills 3
         labctl notebook list
 
       Exit codes: 0 done, 1 a check found a difference, 2 usage, 3 not found, 4 wrong format or \
@@ -34,8 +36,8 @@ public struct Labctl: ParsableCommand {
     subcommands: [
       DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
       SweepCommand.self, FillCommand.self, ReadsCommand.self, RecoveryCommand.self,
-      SoakCommand.self, ModelCommand.self, LSMCommand.self, EnginesCommand.self, DataCommand.self,
-      CalibrateCommand.self,
+      CrashCommand.self, KillCommand.self, ModelCommand.self, SoakCommand.self,
+      LSMCommand.self, EnginesCommand.self, DataCommand.self, CalibrateCommand.self,
       NotebookCommand.self, DoctorCommand.self, CompletionsCommand.self, ManualCommand.self,
     ])
 

@@ -49,7 +49,8 @@ import Testing
     let engine = page.contains("sqlite") ? "sqlite" : page.contains("lsm") ? "lsm" : "btree"
     var commands = [
       "printf 'a\\t1\\nb\\t2\\n' > books.tsv", "printf 'a,1\\nb,2\\n' > books.csv",
-      "printf 'an image' > cover.png", "ln -s '\(HelpExampleRunTests.root)/datasets' datasets",
+      "printf 'an image' > cover.png", "printf 'put a 1\\nsync\\n' > lost.script",
+      "ln -s '\(HelpExampleRunTests.root)/datasets' datasets",
       "labctl db open \(directory)/logs --engine lsm",
       "labctl db open \(directory)/lsm --engine lsm",
       "labctl db open \(directory)/copy --engine btree",

@@ -51,6 +51,11 @@ extension BTreeEngine {
   public static let registryEntry = EngineRegistry.Entry(
     name: engineName,
     summary: "copy-on-write B-tree under a write-ahead log; snapshots and checkpoints in O(1)",
+    variants: [
+      .init(name: "small", summary: "checkpoints within some dozen writes: for tests") {
+        (options) throws(StorageError) in try BTreeEngine.open(options, .small)
+      }
+    ],
     tuned: { (setting) throws(StorageError) in
       var tuning = BTreeTuning()
       tuning.pageSize = try SettingText.pageBytes(

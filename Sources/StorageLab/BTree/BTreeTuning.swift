@@ -16,6 +16,17 @@ public struct BTreeTuning: Sendable {
 
   public init() {}
 
+  /// So small that splits, checkpoints and new log segments happen within some dozen writes: for
+  /// tests.
+  public static let small = {
+    var tuning = BTreeTuning()
+    tuning.pageSize = 4096
+    tuning.checkpointLogBytes = 64 << 10
+    tuning.checkpointPageBytes = 512 << 10
+    tuning.maximumDatabaseBytes = 4 << 30
+    return tuning
+  }()
+
   /// The least number of pages a cache works with: a path to a leaf, its siblings, and as
   /// much again for readers.
   static let minimumCachePages = 64

@@ -12,6 +12,9 @@ public struct EngineRegistry: Sendable {
     /// Whether an engine that does its own I/O writes by system calls, so that the kernel counts
     /// its bytes as this process's; what is stored into a map, nobody counts.
     public let writesThroughCalls: Bool
+    /// Whether a power loss may destroy the whole database in the classes that never sync, `none`
+    /// and `process`; the lab's own engines then go back to an older state.
+    public let needsSyncs: Bool
     public let open: @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
     /// The same engine tuned otherwise, asked for as `name:variant`; its files are the engine's.
     public let variants: [Variant]
@@ -36,7 +39,7 @@ public struct EngineRegistry: Sendable {
 
     public init(
       name: String, summary: String, isPersistent: Bool = true, countsIO: Bool = true,
-      writesThroughCalls: Bool = false, variants: [Variant] = [],
+      writesThroughCalls: Bool = false, needsSyncs: Bool = false, variants: [Variant] = [],
       tuned: (@Sendable (String) throws(StorageError) -> Variant)? = nil,
       open: @escaping @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
     ) {
@@ -45,6 +48,7 @@ public struct EngineRegistry: Sendable {
       self.isPersistent = isPersistent
       self.countsIO = countsIO
       self.writesThroughCalls = writesThroughCalls
+      self.needsSyncs = needsSyncs
       self.variants = variants
       self.tuned = tuned
       self.open = open
@@ -57,7 +61,8 @@ public struct EngineRegistry: Sendable {
       guard let found else { return nil }
       return Entry(
         name: "\(name):\(variant)", summary: found.summary, isPersistent: isPersistent,
-        countsIO: countsIO, writesThroughCalls: writesThroughCalls, open: found.open)
+        countsIO: countsIO, writesThroughCalls: writesThroughCalls, needsSyncs: needsSyncs,
+        open: found.open)
     }
   }
 

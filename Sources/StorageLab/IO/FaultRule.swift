@@ -26,6 +26,23 @@ public struct FaultRule: Sendable {
     case shortRead(bytes: Int)
     /// A read that covers the file's byte at `offset` sees this bit flipped.
     case flipBit(offset: Int64, bit: UInt8)
+    /// A write, sync, rename, removal or directory sync returns as if it were done, and never is:
+    /// a medium that lies, or an engine that forgot it.
+    case omit
+    /// The same, but it is done after so many later calls, whatever of: two calls that
+    /// change places.
+    case delay(calls: Int)
+  }
+
+  /// The call before, of those that change the medium or wait for it.
+  public struct Predecessor: Sendable {
+    public var call: Call
+    public var files: Files
+
+    public init(_ call: Call, of files: Files = .all) {
+      self.call = call
+      self.files = files
+    }
   }
 
   public var call: Call
@@ -35,6 +52,11 @@ public struct FaultRule: Sendable {
   public var skipping: Int
   /// How many matching calls are struck from then on; nil is all.
   public var count: Int?
+  /// Of these, only each so manyth, the first included.
+  public var every = 1
+  var turn = 0
+  /// Only calls right after such a one match.
+  public var predecessor: Predecessor?
 
   /// The `nth` matching call, and with `count` nil every later one, is struck.
   public init(

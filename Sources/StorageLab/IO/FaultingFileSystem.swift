@@ -7,6 +7,12 @@ public final class FaultingFileSystem: FileSystem {
   nonisolated(unsafe) private var rules: [FaultRule]
   nonisolated(unsafe) private var enabled = true
   nonisolated(unsafe) private var struck = 0
+  /// The last call that changes the medium or waits for it.
+  nonisolated(unsafe) private var last: (call: FaultRule.Call, path: String)?
+  /// Calls put off, and how many others come before each.
+  nonisolated(unsafe) private var delayed: [(calls: Int, body: Delayed)] = []
+
+  fileprivate typealias Delayed = @Sendable () throws(StorageError) -> Void
 
   public init(_ base: any FileSystem, _ rules: [FaultRule] = []) {
     self.base = base
@@ -32,14 +38,47 @@ public final class FaultingFileSystem: FileSystem {
     _ call: FaultRule.Call, _ path: String, _ range: Range<Int64>? = nil
   ) -> FaultRule.Effect? {
     lock.withLock {
+      let before = last
+      if call.changesMedium { last = (call, path) }
       guard enabled else { return nil }
       for index in rules.indices where rules[index].call == call {
-        guard rules[index].files.contains(path), isDue(index, range) else { continue }
+        guard rules[index].files.contains(path), rules[index].follows(before),
+          isDue(index, range)
+        else { continue }
         struck += 1
         return rules[index].effect
       }
       return nil
     }
+  }
+
+  /// Does a call as the rules say: now, later, never, or not without an error. Then what was put
+  /// off until now.
+  fileprivate func perform(
+    _ call: FaultRule.Call, _ path: String, _ body: @escaping Delayed
+  ) throws(StorageError) {
+    switch effect(call, path) {
+    case .fail(let code, _): throw FaultingFileSystem.fault(code, call, path)
+    case .omit: break
+    case .delay(let calls): return putOff(calls, body)
+    case nil, .shortRead, .flipBit: try body()
+    }
+    try catchUp()
+  }
+
+  fileprivate func putOff(_ calls: Int, _ body: @escaping Delayed) {
+    lock.withLock { delayed.append((max(1, calls), body)) }
+  }
+
+  /// Does what was put off until now.
+  fileprivate func catchUp() throws(StorageError) {
+    let due = lock.withLock { () -> [Delayed] in
+      if delayed.isEmpty { return [] }
+      for index in delayed.indices { delayed[index].calls -= 1 }
+      defer { delayed.removeAll { $0.calls <= 0 } }
+      return delayed.filter { $0.calls <= 0 }.map(\.body)
+    }
+    for body in due { try body() }
   }
 
   /// Counts a matching call. REQUIRES: the lock is held.
@@ -51,6 +90,7 @@ public final class FaultingFileSystem: FileSystem {
       rules[index].skipping -= 1
       return false
     }
+    guard rules[index].isTurn() else { return false }
     guard let count = rules[index].count else { return true }
     rules[index].count = count - 1
     return count > 0
@@ -76,18 +116,17 @@ public final class FaultingFileSystem: FileSystem {
   }
 
   public func remove(_ path: String) throws(StorageError) {
-    try check(.remove, path)
-    try base.remove(path)
+    try perform(.remove, path) { [base] () throws(StorageError) in try base.remove(path) }
   }
 
   public func rename(_ from: String, to: String) throws(StorageError) {
-    try check(.rename, to)
-    try base.rename(from, to: to)
+    try perform(.rename, to) { [base] () throws(StorageError) in try base.rename(from, to: to) }
   }
 
   public func syncDirectory(_ path: String) throws(StorageError) {
-    try check(.syncDirectory, path)
-    try base.syncDirectory(path)
+    try perform(.syncDirectory, path) { [base] () throws(StorageError) in
+      try base.syncDirectory(path)
+    }
   }
 
   public func exists(_ path: String) throws(StorageError) -> Bool { try base.exists(path) }
@@ -99,8 +138,7 @@ public final class FaultingFileSystem: FileSystem {
     try base.removeDirectory(path)
   }
   public func link(_ from: String, to: String) throws(StorageError) {
-    try check(.link, from)
-    try base.link(from, to: to)
+    try perform(.link, from) { [base] () throws(StorageError) in try base.link(from, to: to) }
   }
   public func lock(_ path: String) throws(StorageError) -> any FileLock { try base.lock(path) }
 }
@@ -126,6 +164,7 @@ private final class FaultingFile: File {
     case .shortRead(let bytes):
       let part = UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(max(0, bytes)))
       return try base.read(into: part, at: offset)
+    case .omit, .delay: return try base.read(into: buffer, at: offset)
     case .flipBit(let position, let bit):
       let count = try base.read(into: buffer, at: offset)
       let index = Int(position - offset)
@@ -135,21 +174,29 @@ private final class FaultingFile: File {
   }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
-    guard case .fail(let code, let written) = fileSystem.effect(.write, path) else {
-      return try base.write(bytes, at: offset)
+    switch fileSystem.effect(.write, path) {
+    case nil, .shortRead, .flipBit: try base.write(bytes, at: offset)
+    case .omit: break
+    case .fail(let code, let written):
+      try base.write(UnsafeRawBufferPointer(rebasing: bytes.prefix(max(0, written))), at: offset)
+      throw FaultingFileSystem.fault(code, .write, path)
+    case .delay(let calls):
+      let copy = [UInt8](bytes)
+      return fileSystem.putOff(calls) { [base] () throws(StorageError) in
+        try base.write(copy, at: offset)
+      }
     }
-    try base.write(UnsafeRawBufferPointer(rebasing: bytes.prefix(max(0, written))), at: offset)
-    throw FaultingFileSystem.fault(code, .write, path)
+    try fileSystem.catchUp()
   }
 
   func sync() throws(StorageError) {
-    try fileSystem.check(.sync, path)
-    try base.sync()
+    try fileSystem.perform(.sync, path) { [base] () throws(StorageError) in try base.sync() }
   }
 
   func truncate(to size: Int64) throws(StorageError) {
-    try fileSystem.check(.truncate, path)
-    try base.truncate(to: size)
+    try fileSystem.perform(.truncate, path) { [base] () throws(StorageError) in
+      try base.truncate(to: size)
+    }
   }
 
   func preallocate(offset: Int64, length: Int64) throws(StorageError) {
@@ -173,4 +220,26 @@ private final class FaultingFile: File {
   }
   func dropCached() { base.dropCached() }
   func close() { base.close() }
+}
+
+extension FaultRule.Call {
+  fileprivate var changesMedium: Bool {
+    switch self {
+    case .open, .read: false
+    default: true
+    }
+  }
+}
+
+extension FaultRule {
+  fileprivate func follows(_ last: (call: Call, path: String)?) -> Bool {
+    guard let predecessor else { return true }
+    return last.map { $0.call == predecessor.call && predecessor.files.contains($0.path) } ?? false
+  }
+
+  /// Counts a call that matches; of `every` so many the first is struck.
+  fileprivate mutating func isTurn() -> Bool {
+    defer { turn += 1 }
+    return turn % max(1, every) == 0
+  }
 }

@@ -49,10 +49,18 @@ final class MemoryDirectory {
       case .directory(let directory): return .directory(directory.afterCrash(&self))
       case .file(let node):
         if let copy = files[ObjectIdentifier(node)] { return .file(copy) }
-        let copy = MemoryFileNode(node.content.afterCrash(mode, &random))
+        let copy = MemoryFileNode(id: node.id, content(of: node))
         files[ObjectIdentifier(node)] = copy
         return .file(copy)
       }
+    }
+
+    private mutating func content(of node: MemoryFileNode) -> MemoryFileContent {
+      if case .keepParts(let weaknesses, let seed) = mode {
+        return node.content.afterCrash(
+          weaknesses, SeededRandom(seed: Hash64.hash(seed) &+ node.id))
+      }
+      return node.content.afterCrash(mode, &random)
     }
 
     mutating func survivors(_ entries: [String: Entry]) -> [String: Entry] {
@@ -83,6 +91,12 @@ final class MemoryDirectory {
       for change in pending where survivors.random.chance(probability) {
         for (name, entry) in change { kept[name] = entry }
       }
+    case .keepParts(let weaknesses, _):
+      guard weaknesses.contains(.names) else { break }
+      let probability = [0, 0.5, 0.8, 1][survivors.random.below(4)]
+      for change in pending where survivors.random.chance(probability) {
+        for (name, entry) in change { kept[name] = entry }
+      }
     }
     result.entries = survivors.survivors(kept)
     for case .file(let node) in result.entries.values { node.names += 1 }
@@ -101,12 +115,31 @@ final class MemoryDirectory {
   }
 }
 
+extension MemoryDirectory {
+  var fingerprint: UInt64 {
+    var sum = Hash64.hash(UInt64(pending.count))
+    for (name, entry) in entries {
+      let key = Array(name.utf8).withSlice { Hash64.hash($0) }
+      switch entry {
+      case .file(let node): sum &+= Hash64.hash(key ^ node.content.fingerprint)
+      case .directory(let directory): sum &+= Hash64.hash(key &+ directory.fingerprint)
+      }
+    }
+    return sum
+  }
+}
+
 /// A file, whatever its names.
 final class MemoryFileNode {
+  /// Tells files of one world apart, and stays the same in the worlds that crashes leave.
+  let id: UInt64
   let content: MemoryFileContent
   /// Names that lead here; at zero its blocks are free again.
   var names = 0
   var isLocked = false
 
-  init(_ content: MemoryFileContent = MemoryFileContent()) { self.content = content }
+  init(id: UInt64, _ content: MemoryFileContent) {
+    self.id = id
+    self.content = content
+  }
 }

@@ -20,6 +20,9 @@ final class MemoryFileContent {
   private var syncedSize: Int64 = 0
   /// Pages changed by calls since the last sync; stores through windows are found by looking.
   private var dirty: Set<Int> = []
+  private let keepsVersions: Bool
+  /// What a page held since the last sync, but for its present bytes; oldest first.
+  private var versions: [Int: [[UInt8]]] = [:]
   private var windows: [MappedWindow] = []
   /// Pages that hold blocks of the device.
   private var allocated = RangeSet<Int>()
@@ -28,7 +31,7 @@ final class MemoryFileContent {
     Int64(allocated.ranges.reduce(0) { $0 + $1.count } * MemoryFileContent.pageBytes)
   }
 
-  init() {}
+  init(keepsVersions: Bool = false) { self.keepsVersions = keepsVersions }
 
   // MARK: Reading and writing
 
@@ -45,6 +48,7 @@ final class MemoryFileContent {
     if bytes.isEmpty { return }
     forEachPiece(from: offset, count: bytes.count) { page, inPage, done, length in
       let source = UnsafeRawBufferPointer(rebasing: bytes[done..<done + length])
+      rememberVersion(page)
       if let memory = windowMemory(page) {
         UnsafeMutableRawBufferPointer(start: memory + inPage, count: length)
           .copyMemory(from: source)
@@ -84,6 +88,7 @@ final class MemoryFileContent {
     for page in livePages() where range.contains(page) {
       let from = Int(max(0, start - Int64(page) * pageBytes))
       let to = Int(min(pageBytes, end - Int64(page) * pageBytes))
+      rememberVersion(page)
       if let memory = windowMemory(page) {
         memset(memory + from, 0, to - from)
       } else if from == 0 && to == Int(pageBytes) {
@@ -93,6 +98,17 @@ final class MemoryFileContent {
       }
       dirty.insert(page)
     }
+  }
+
+  /// More versions of a page than this are not told apart.
+  private static let mostVersions = 8
+
+  /// Before a page is changed again: what it holds now may be what a crash leaves.
+  private func rememberVersion(_ page: Int) {
+    guard keepsVersions, dirty.contains(page), let bytes = pageBytes(page),
+      versions[page]?.count ?? 0 < MemoryFileContent.mostVersions
+    else { return }
+    versions[page, default: []].append(bytes)
   }
 
   // MARK: Blocks of the device
@@ -148,16 +164,17 @@ final class MemoryFileContent {
   func sync() {
     for page in changedPages() { syncedPages[page] = pageBytes(page) }
     dirty.removeAll(keepingCapacity: true)
+    versions = [:]
     syncedSize = size
   }
 
   /// The file as a crash leaves it.
   func afterCrash(_ mode: CrashMode, _ random: inout SeededRandom) -> MemoryFileContent {
-    let result = MemoryFileContent()
+    let result = MemoryFileContent(keepsVersions: keepsVersions)
     result.pages = syncedPages
     result.size = syncedSize
     switch mode {
-    case .loseEverythingUnsynced: break
+    case .loseEverythingUnsynced, .keepParts: break
     case .keepEverything: return afterKill()
     case .keepSome:
       // A crash keeps nearly nothing, nearly everything or a mixture; so do its sectors.
@@ -171,9 +188,51 @@ final class MemoryFileContent {
     return result
   }
 
+  /// The file as a medium with these weaknesses leaves it.
+  func afterCrash(_ weaknesses: CrashWeaknesses, _ random: SeededRandom) -> MemoryFileContent {
+    let result = MemoryFileContent(keepsVersions: keepsVersions)
+    result.pages = syncedPages
+    result.size = syncedSize
+    let known: [(CrashWeaknesses, Int)] = [(.sectors, 512), (.pages, 4096)]
+    let units = known.filter { weaknesses.contains($0.0) }
+    if !units.isEmpty {
+      var draws = random.split(1)
+      var choices = random.split(2)
+      let unit = units[draws.below(units.count)].1
+      let probability = [0, 0.1, 0.5, 0.9, 1][draws.below(5)]
+      for page in changedPages().sorted() {
+        keepSomeUnits(page, unit, probability, into: result, &draws) { count in
+          weaknesses.contains(.versions) ? choices.below(count) : count - 1
+        }
+      }
+    }
+    if weaknesses.contains(.sizes) {
+      var draws = random.split(3)
+      result.size = crashSize(&draws)
+    }
+    result.finishCrash()
+    return result
+  }
+
+  /// `choose` says which of so many versions, the newest last, a unit that is kept holds.
+  private func keepSomeUnits(
+    _ page: Int, _ unit: Int, _ probability: Double, into result: MemoryFileContent,
+    _ random: inout SeededRandom, _ choose: (Int) -> Int
+  ) {
+    let newest = pageBytes(page) ?? MemoryFileContent.zeroPage
+    let candidates = (versions[page] ?? []) + [newest]
+    var kept = syncedPages[page] ?? MemoryFileContent.zeroPage
+    for start in stride(from: 0, to: kept.count, by: unit) where random.chance(probability) {
+      let piece = start..<start + unit
+      kept.replaceSubrange(piece, with: candidates[choose(candidates.count)][piece])
+    }
+    result.pages[page] = kept
+  }
+
   /// The operating system goes on: nothing is lost, and nothing is synced that was not.
   private func afterKill() -> MemoryFileContent {
-    let result = MemoryFileContent()
+    let result = MemoryFileContent(keepsVersions: keepsVersions)
+    result.versions = versions
     result.dirty = Set(changedPages())
     result.pages = syncedPages
     for page in result.dirty { result.pages[page] = pageBytes(page) }
@@ -227,6 +286,15 @@ final class MemoryFileContent {
     syncedPages = pages
     syncedSize = size
     allocate(from: 0, to: size)
+  }
+
+  var fingerprint: UInt64 {
+    var sum = Hash64.hash(UInt64(size)) &+ Hash64.hash(UInt64(dirty.count))
+    for page in livePages() {
+      guard let bytes = pageBytes(page) else { continue }
+      sum &+= bytes.withSlice { Hash64.hash($0, seed: UInt64(page)) }
+    }
+    return sum
   }
 
   /// Pages whose present content may differ from the medium's.

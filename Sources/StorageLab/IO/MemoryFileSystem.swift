@@ -1,17 +1,5 @@
 import Synchronization
 
-/// What is left of unsynced changes when the plug is pulled.
-public enum CrashMode: Sendable, Hashable {
-  /// Exactly what was synced.
-  case loseEverythingUnsynced
-  /// Everything written, stores through mappings included: a kill of the process. What was
-  /// not synced still is not: a later power loss can take it.
-  case keepEverything
-  /// What was synced and a seeded subset of the rest: sectors of 512 B, file sizes and
-  /// directory changes, each kept or lost by itself, in any order.
-  case keepSome(seed: UInt64)
-}
-
 /// A file system in memory that can crash: the durability contract of `FileSystem` taken at
 /// its word. Content and size survive by `File.sync`, names by `syncDirectory`, and a
 /// synced file without a synced name is gone.
@@ -22,7 +10,8 @@ public enum CrashMode: Sendable, Hashable {
 /// can be crashed at every call.
 ///
 /// Limits of the model: a sector that was overwritten twice without a sync holds its oldest
-/// or its newest bytes, never those between; directories cannot be opened.
+/// or its newest bytes, and those between only when `keepsVersions`; of stores into a mapping, which
+/// no call shows, always only the oldest and the newest. Directories cannot be opened.
 public final class MemoryFileSystem: FileSystem {
   /// A call that changes the medium, or waits for it.
   public struct Call: Sendable, Hashable {
@@ -48,13 +37,20 @@ public final class MemoryFileSystem: FileSystem {
     var capacity: Int64?
     var isReadOnly = false
     var used: Int64 = 0
+    /// Files made so far.
+    var files: UInt64 = 0
+    var keepsVersions = false
   }
 
   private let lock = WaitableLock()
   nonisolated(unsafe) private var state = State()
 
-  /// An empty file system. `capacity` in bytes, nil for no limit.
-  public init(capacity: Int64? = nil) { state.capacity = capacity }
+  /// An empty file system. `capacity` in bytes, nil for no limit. `keepsVersions` remembers what a
+  /// page held between two syncs, for crashes that may bring it back (`CrashWeaknesses.versions`).
+  public init(capacity: Int64? = nil, keepsVersions: Bool = false) {
+    state.capacity = capacity
+    state.keepsVersions = keepsVersions
+  }
 
   // MARK: The experimenter's side
 
@@ -71,14 +67,23 @@ public final class MemoryFileSystem: FileSystem {
       copy.state.root = crashedRoot(mode)
       copy.state.used = copy.state.root.allocatedBytes
       copy.state.capacity = state.capacity
+      copy.state.files = state.files
+      copy.state.keepsVersions = state.keepsVersions
     }
     return copy
   }
 
+  /// A hash of all names, sizes and bytes, and of how much of them is unsynced. Equal worlds have
+  /// equal ones.
+  var fingerprint: UInt64 { lock.withLock { state.root.fingerprint } }
+
   private func crashedRoot(_ mode: CrashMode) -> MemoryDirectory {
-    var random = SeededRandom(seed: 0)
-    if case .keepSome(let seed) = mode { random = SeededRandom(seed: seed) }
-    var survivors = MemoryDirectory.Survivors(mode: mode, random: random)
+    let seed: UInt64
+    switch mode {
+    case .loseEverythingUnsynced, .keepEverything: seed = 0
+    case .keepSome(let own), .keepParts(_, let own): seed = own
+    }
+    var survivors = MemoryDirectory.Survivors(mode: mode, random: SeededRandom(seed: seed))
     return state.root.afterCrash(&survivors)
   }
 
@@ -137,7 +142,9 @@ public final class MemoryFileSystem: FileSystem {
   }
 
   private func create(_ name: String, in directory: MemoryDirectory) -> MemoryFileNode {
-    let node = MemoryFileNode()
+    state.files += 1
+    let node = MemoryFileNode(
+      id: state.files, MemoryFileContent(keepsVersions: state.keepsVersions))
     node.names = 1
     directory.set(name, .file(node))
     return node

@@ -192,6 +192,9 @@ extension LSMEngine {
     variants: [
       variant(.tiered, "sorted tables merged when a tier has four runs"),
       variant(.lazyLeveled, "as tiered, with most of the data in one run"),
+      .init(name: "small", summary: "flushes and compacts within some dozen writes: for tests") {
+        (options) throws(StorageError) in try LSMEngine.open(options, .small)
+      },
     ],
     tuned: { (settings) throws(StorageError) in
       variant(settings, "the LSM tree, tuned", try LSMSettings(settings))

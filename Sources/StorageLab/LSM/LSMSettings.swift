@@ -10,7 +10,8 @@ struct LSMSettings: Sendable {
     access=\(TableAccess.allCases.map(\.rawValue).joined(separator: "|")), \
     compression=\(BlockCompression.allCases.map(\.rawValue).joined(separator: "|")) (of each level \
     from 0 on, joined by -), prefix=BYTES, delimiter=BYTE, ratio=N, runs=N, table=BYTES, \
-    threads=N (that compact), rate=BYTES (a second, of flushes and compactions)
+    threads=N (that compact), rate=BYTES (a second, of flushes and compactions); small (all that \
+    follows from sizes happens within some dozen writes: for tests)
     """
 
   /// Errors: `invalidArgument` naming the setting and what there is.
@@ -33,6 +34,10 @@ struct LSMSettings: Sendable {
 
   /// False when there is no such setting.
   private static func apply(_ setting: String, to tuning: inout LSMTuning) -> Bool {
+    if setting == "small" {
+      tuning = .small
+      return true
+    }
     guard let equals = setting.firstIndex(of: "=") else {
       return set(&tuning.compaction, CompactionPolicy(rawValue: setting))
     }

@@ -56,6 +56,22 @@ public struct LSMTuning: Sendable {
     tableBytes = Int(Double(tableBytes) * min(1, share))
   }
 
+  /// So small that flushes, compactions and new log segments happen within some dozen writes: for
+  /// tests.
+  public static let small = {
+    var tuning = LSMTuning()
+    tuning.memtableBytes = 8 << 10
+    tuning.blockBytes = 256
+    tuning.restartInterval = 4
+    tuning.levelZeroTables = 2
+    tuning.baseLevelBytes = 16 << 10
+    tuning.levelRatio = 3
+    tuning.tableBytes = 4 << 10
+    tuning.logSegmentBytes = 64 << 10
+    tuning.runsPerTier = 2
+    return tuning
+  }()
+
   /// Errors: `invalidArgument` naming the field.
   func validate() throws(StorageError) {
     func check(_ holds: Bool, _ what: String) throws(StorageError) {

@@ -18,7 +18,12 @@ public final class SQLiteEngine: StorageEngine {
 
   /// Its registry entry.
   public static let registryEntry = EngineRegistry.Entry(
-    name: engineName, summary: "SQLite in WAL mode, the control",
+    name: engineName, summary: "SQLite in WAL mode, the control", needsSyncs: true,
+    variants: [
+      .init(name: "small", summary: "copies its log back within some dozen writes: for tests") {
+        (options) throws(StorageError) in try SQLiteEngine(options, .small)
+      }
+    ],
     tuned: { (setting) throws(StorageError) in
       var tuning = SQLiteOptions()
       tuning.pageBytes = try SettingText.pageBytes(

@@ -18,4 +18,12 @@ public struct SQLiteOptions: Sendable {
   public var usesBuiltInFileSystem = false
 
   public init() {}
+
+  /// So small that pages split and the log is copied back within some dozen writes: for tests.
+  public static let small = {
+    var options = SQLiteOptions()
+    options.pageBytes = 1024
+    options.checkpointBytes = 64 << 10
+    return options
+  }()
 }

@@ -37,15 +37,22 @@ extension Conformance {
   private static func shrunken(
     _ failure: ProgramFailure, _ program: OperationProgram, _ seed: UInt64, _ runner: ProgramRunner
   ) -> ProgramsFailure {
-    var last = failure
-    var smallest = ProgramShrinker.shrink(program) { candidate in
-      do throws(ProgramFailure) { try runner.run(candidate) } catch {
-        last = error
-        return true
-      }
-      return false
-    }
-    smallest.durability = runner.durability
-    return ProgramsFailure(failure: last, seed: seed, script: "\(smallest)")
+    var whole = program
+    whole.durability = runner.durability
+    let (script, last) = runner.smallest(whole) ?? (whole, failure)
+    return ProgramsFailure(failure: last, seed: seed, script: "\(script)")
+  }
+
+  /// Crashes the engine at `points` distinct I/O calls of random programs and of the recoveries from
+  /// these crashes (`CrashExplorer`). Throws the first loss, its schedule shrunken. Only for engines
+  /// that do all I/O through `EngineOptions.fileSystem`.
+  public static func checkCrashes(
+    _ engine: EngineRegistry.Entry, _ durabilities: [Durability] = Durability.classes,
+    points: Int, seed: UInt64
+  ) throws(ProgramsFailure) {
+    let explorer = CrashExplorer(ProgramRunner(engine), seed: seed, durabilities: durabilities)
+    guard let loss = explorer.explore(points: points).loss else { return }
+    let (script, last) = loss.shrunk(explorer.runner) ?? (loss.schedule, loss.failure)
+    throw ProgramsFailure(failure: last, seed: seed, script: "\(script)")
   }
 }

@@ -9,9 +9,12 @@
 ///     walk [from KEY] [to KEY] [in SNAPSHOT]: first, last, next, previous, seek KEY, seek-back KEY
 ///     snapshot NAME | close-snapshot NAME
 ///     sync | checkpoint | compact | settle | verify | statistics | reopen
-///     crash MODE | crash-after CALLS MODE      MODE := lose | kill | some SEED
+///     crash MODE | crash-after CALLS MODE
+///         MODE := lose | kill | some SEED | by WEAKNESS ["+" WEAKNESS]… SEED
+///         WEAKNESS := sectors | pages | versions | sizes | names
 ///     space BYTES | space unlimited
 ///     durability none | process | interval | commit      (before the first operation)
+///     cache BYTES                                        (likewise)
 ///
 ///     … => value | none | key=value … | empty | error CODE
 public struct OperationProgram: Sendable, Hashable {
@@ -30,10 +33,13 @@ public struct OperationProgram: Sendable, Hashable {
 
   /// The class that the script is about; nil runs it with whatever the caller chooses.
   public var durability: Durability?
+  /// The cache budget that it needs to be about what it is; nil likewise.
+  public var cacheBytes: Int?
   public var steps: [Step]
 
-  public init(durability: Durability? = nil, _ steps: [Step] = []) {
+  public init(durability: Durability? = nil, cacheBytes: Int? = nil, _ steps: [Step] = []) {
     self.durability = durability
+    self.cacheBytes = cacheBytes
     self.steps = steps
   }
 }
@@ -42,6 +48,7 @@ extension OperationProgram: CustomStringConvertible {
   /// The text form; parsing it gives the program back.
   public var description: String {
     var text = durability.map { "durability \($0.word)\n" } ?? ""
+    if let cacheBytes { text += "cache \(ByteExpression.size(cacheBytes))\n" }
     for step in steps {
       text += step.operation.description
       if let expected = step.expected { text += " => \(expected)" }

@@ -12,13 +12,18 @@ public struct ProgramGenerator {
   private var random: SeededRandom
   private let fillsDevice: Bool
   private let merges: Bool
+  private let crashes: Bool
   private let mood: Mood
   private let prefixes: [String]
 
-  /// `fillsDevice` lets the device run full now and then; `merges` makes merges part of it.
-  public init(seed: UInt64, fillsDevice: Bool = false, merges: Bool = false) {
+  /// `fillsDevice` lets the device run full now and then; `merges` makes merges part of it; without
+  /// `crashes` only clean restarts are.
+  public init(
+    seed: UInt64, fillsDevice: Bool = false, merges: Bool = false, crashes: Bool = true
+  ) {
     self.fillsDevice = fillsDevice
     self.merges = merges
+    self.crashes = crashes
     random = SeededRandom(seed: seed)
     var mood = Mood()
     switch random.below(6) {
@@ -35,9 +40,11 @@ public struct ProgramGenerator {
 
   /// The program of this seed with about `length` operations.
   public static func program(
-    seed: UInt64, length: Int, fillsDevice: Bool = false, merges: Bool = false
+    seed: UInt64, length: Int, fillsDevice: Bool = false, merges: Bool = false,
+    crashes: Bool = true
   ) -> OperationProgram {
-    var generator = ProgramGenerator(seed: seed, fillsDevice: fillsDevice, merges: merges)
+    var generator = ProgramGenerator(
+      seed: seed, fillsDevice: fillsDevice, merges: merges, crashes: crashes)
     return OperationProgram((0..<length).map { _ in OperationProgram.Step(generator.operation()) })
   }
 
@@ -123,6 +130,7 @@ public struct ProgramGenerator {
       return .space(random.chance(0.4) ? nil : Int64(random.below(5) * random.below(30_000)))
     }
     switch random.below(5) {
+    case 2...4 where !crashes: return .reopen
     case 0, 1: return .reopen
     case 2, 3: return .crash(crashMode())
     default: return .crashAfter(calls: 1 + random.below(40), crashMode())

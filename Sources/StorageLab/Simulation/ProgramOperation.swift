@@ -38,7 +38,9 @@ public enum ProgramOperation: Sendable, Hashable {
   case reopen
   /// Pulls the plug, or kills the process, between two operations, and opens again.
   case crash(CrashMode)
-  /// The same, at the nth I/O call from now.
+  /// The same, at the nth I/O call from now; as the first operation, from the making of the
+  /// database. While another is armed that has not struck: from the restart after that one, so
+  /// that recovery is crashed too.
   case crashAfter(calls: Int, CrashMode)
   /// Leaves this many free bytes on the device; nil lifts the limit.
   case space(Int64?)
@@ -81,6 +83,7 @@ extension CrashMode {
     case .loseEverythingUnsynced: "lose"
     case .keepEverything: "kill"
     case .keepSome(let seed): "some \(seed)"
+    case .keepParts(let weaknesses, let seed): "by \(weaknesses) \(seed)"
     }
   }
 }

@@ -54,6 +54,10 @@ struct ProgramParser {
       }
       program.durability = durability
       try expectEnd()
+    } else if name == "cache" {
+      guard program.steps.isEmpty else { throw error("cache comes before operations") }
+      program.cacheBytes = try size()
+      try expectEnd()
     } else {
       try finishStep(try operation(name), line)
     }
@@ -172,13 +176,26 @@ struct ProgramParser {
   }
 
   private mutating func crashMode() throws(StorageError) -> CrashMode {
-    let name = try word("lose, kill or some SEED")
+    let name = try word("lose, kill, some SEED or by WEAKNESS SEED")
     switch name {
     case "lose": return .loseEverythingUnsynced
     case "kill": return .keepEverything
     case "some": return .keepSome(seed: try number("a seed"))
-    default: throw error("a crash is lose, kill or some SEED, not \(name)")
+    case "by":
+      var weaknesses = CrashWeaknesses()
+      repeat { weaknesses.insert(try weakness()) } while take(.mark("+"))
+      return .keepParts(weaknesses, seed: try number("a seed"))
+    default: throw error("a crash is lose, kill, some SEED or by WEAKNESS SEED, not \(name)")
     }
+  }
+
+  private mutating func weakness() throws(StorageError) -> CrashWeaknesses {
+    let name = try word("a weakness")
+    guard let known = CrashWeaknesses.words.first(where: { $0.word == name }) else {
+      let words = CrashWeaknesses.words.map(\.word).joined(separator: ", ")
+      throw error("a medium's weaknesses are \(words), not \(name)")
+    }
+    return known.weakness
   }
 
   // MARK: Expectations

@@ -98,11 +98,16 @@ extension ProgramOperation {
     case .walk(let range, let snapshot, let moves):
       range.simplifications.map { .walk($0, snapshot: snapshot, moves) }
         + ProgramOperation.withoutOne(moves).map { .walk(range, snapshot: snapshot, $0) }
-    case .crash(.keepSome): [.crash(.loseEverythingUnsynced), .crash(.keepEverything)]
+    case .crash(let mode): mode.simplifications.map { .crash($0) }
     case .crashAfter(let calls, let mode):
-      [.crash(mode)] + (calls > 1 ? [.crashAfter(calls: calls / 2, mode)] : [])
+      [.crash(mode)] + mode.simplifications.map { .crashAfter(calls: calls, $0) }
+        + ProgramOperation.earlier(calls, mode)
     default: []
     }
+  }
+
+  private static func earlier(_ calls: Int, _ mode: CrashMode) -> [ProgramOperation] {
+    [calls / 2, calls - 1].filter { $0 > 0 }.map { .crashAfter(calls: $0, mode) }
   }
 
   /// Every list with one move less, but not the empty one.
@@ -112,6 +117,21 @@ extension ProgramOperation {
       var copy = moves
       copy.remove(at: index)
       return copy
+    }
+  }
+}
+
+extension CrashMode {
+  /// Crashes of a better medium.
+  fileprivate var simplifications: [CrashMode] {
+    switch self {
+    case .loseEverythingUnsynced, .keepEverything: []
+    case .keepSome: [.loseEverythingUnsynced, .keepEverything]
+    case .keepParts(let weaknesses, let seed):
+      [.loseEverythingUnsynced, .keepEverything]
+        + weaknesses.members.filter { weaknesses != $0 }.map {
+          .keepParts(weaknesses.subtracting($0), seed: seed)
+        }
     }
   }
 }

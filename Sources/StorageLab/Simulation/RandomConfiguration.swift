@@ -6,8 +6,6 @@ public struct RandomConfiguration: Sendable, CustomStringConvertible {
   public let cacheBytes: Int
   /// The tuning in words.
   public let tuning: String
-  /// Classes whose promise allows a power loss to destroy the database.
-  let destructibleByPowerLoss: Set<Durability>
 
   public var description: String {
     "\(engine.name)\(tuning.isEmpty ? "" : " (\(tuning))"), \(durability), cache \(cacheBytes) B"
@@ -21,19 +19,15 @@ public struct RandomConfiguration: Sendable, CustomStringConvertible {
       [.none, .process, .interval(milliseconds: 1000), .commit][random.below(4)]
     // From a few pages to more than any program needs.
     let cacheBytes = 1 << (12 + random.below(9))
-    var destructible = Set<Durability>()
     let tuned: (text: String, entry: EngineRegistry.Entry)
     switch engine.name {
     case BTreeEngine.engineName: tuned = bTree(&random)
     case LSMEngine.engineName: tuned = lsm(&random)
-    case SQLiteEngine.engineName:
-      tuned = sqlite(&random)
-      destructible = [.none, .process]
+    case SQLiteEngine.engineName: tuned = sqlite(&random)
     default: tuned = ("", engine)
     }
     return RandomConfiguration(
-      engine: tuned.entry, durability: durability, cacheBytes: cacheBytes, tuning: tuned.text,
-      destructibleByPowerLoss: destructible)
+      engine: tuned.entry, durability: durability, cacheBytes: cacheBytes, tuning: tuned.text)
   }
 
   /// Runs programs on this configuration.
@@ -41,7 +35,6 @@ public struct RandomConfiguration: Sendable, CustomStringConvertible {
     var runner = ProgramRunner(engine)
     runner.durability = durability
     runner.cacheBytes = cacheBytes
-    runner.destructibleByPowerLoss = destructibleByPowerLoss
     return runner
   }
 
@@ -120,7 +113,7 @@ public struct RandomConfiguration: Sendable, CustomStringConvertible {
     let text = "page \(tuning.pageBytes), checkpoint at \(tuning.checkpointBytes) B"
     return (
       text,
-      EngineRegistry.Entry(name: SQLiteEngine.engineName, summary: text) {
+      EngineRegistry.Entry(name: SQLiteEngine.engineName, summary: text, needsSyncs: true) {
         [tuning] (options) throws(StorageError) in try SQLiteEngine(options, tuning)
       }
     )

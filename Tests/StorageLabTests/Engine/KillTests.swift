@@ -36,25 +36,8 @@ import Testing
   }
 }
 
-/// What the child writes and the parent expects. Writer w's operation i writes three keys of
-/// one batch when i is a multiple of 5, else one key.
+/// What the child does and the parent expects.
 enum KillWriter {
-  static let writers = 3
-
-  static func keys(_ writer: Int, _ life: Int, _ index: Int) -> [[UInt8]] {
-    // Scattered over the key space, so that pages and tables everywhere change.
-    let parts = index % 5 == 0 ? 3 : 1
-    return (0..<parts).map { part in
-      let name = "\(writer)/\(life)/\(index)/\(part)"
-      let hash = Array(name.utf8).withSlice { Hash64.hash($0) }
-      return Array("\(hash % 1_000_003)/\(name)".utf8)
-    }
-  }
-
-  static func value(_ index: Int) -> [UInt8] {
-    Array(repeating: UInt8(truncatingIfNeeded: index), count: 40 + index % 400)
-  }
-
   static func options(_ path: String, _ example: KillTests.Case) -> EngineOptions {
     var options = EngineOptions(path: joinPath(path, "database"))
     options.durability = Durability(example.durability) ?? .commit
@@ -71,19 +54,8 @@ enum KillWriter {
     let acknowledged = try POSIXFileSystem().open(acknowledgements(path, life: life), .create)
     var random = SeededRandom(seed: example.seed &* 31 &+ UInt64(life))
     let delay = UInt64(10_000_000 + random.below(50_000_000))
-    let writers = try (0..<KillWriter.writers).map { writer in
-      try LabThread(name: "writer") {
-        for index in 0..<Int.max {
-          var batch = WriteBatch()
-          for key in keys(writer, life, index) { batch.put(key, value(index)) }
-          do throws(StorageError) {
-            try engine.write(batch)
-            var count = Int64(index + 1)
-            let bytes = withUnsafeBytes(of: &count) { Array($0) }
-            try acknowledged.write(bytes, at: Int64(writer) * 8)
-          } catch { return }
-        }
-      }
+    let load = try LabThread(name: "load") {
+      try? KillLoad().write(to: engine, life: life, acknowledgements: acknowledged)
     }
     // On a busy machine the first write may take longer than that: the life begins with it.
     for _ in 0..<10_000 {
@@ -92,36 +64,20 @@ enum KillWriter {
     }
     LabThread.sleep(nanoseconds: delay)
     kill(getpid(), SIGKILL)
-    for writer in writers { writer.join() }
+    load.join()
   }
 
   /// Returns the acknowledged writes that it found.
   static func check(path: String, _ example: KillTests.Case, life: Int) throws -> Int {
-    var acknowledged = 0
     let engine = try EngineRegistry.standard.open(example.engine, options(path, example))
     defer { try? engine.close() }
-    let report = try engine.verify()
-    #expect(report.isSound, "\(report.problems)")
-    for past in 0...life {
-      guard try POSIXFileSystem().exists(acknowledgements(path, life: past)) else { continue }
-      let file = try POSIXFileSystem().open(acknowledgements(path, life: past), .read)
-      let bytes = try file.readAll(limit: 1024)
-      for writer in 0..<writers where bytes.count >= (writer + 1) * 8 {
-        let count = bytes.withUnsafeBytes {
-          Int($0.loadUnaligned(fromByteOffset: writer * 8, as: Int64.self))
-        }
-        acknowledged += count
-        for index in 0..<(count + 3) {
-          let found = try keys(writer, past, index).map { try engine.get($0) }
-          let present = found.compactMap(\.self)
-          #expect(present.count == found.count || present.isEmpty, "half of a batch")
-          if index < count { #expect(!present.isEmpty, "acknowledged write \(index) is lost") }
-          // One operation may have been written and not yet acknowledged.
-          if index > count { #expect(present.isEmpty, "a write from nowhere") }
-          for bytes in present { #expect(bytes == value(index)) }
-        }
-      }
+    let report = try KillLoad().check(engine, lives: 0..<life + 1) {
+      (past) throws(StorageError) in
+      let path = acknowledgements(path, life: past)
+      let isThere = try POSIXFileSystem().exists(path)
+      return isThere ? try POSIXFileSystem().open(path, .read) : nil
     }
-    return acknowledged
+    #expect(report.problems.isEmpty, "\(example.testDescription): \(report.problems)")
+    return report.acknowledged
   }
 }

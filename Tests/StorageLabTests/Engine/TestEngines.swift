@@ -6,8 +6,6 @@ import Testing
 /// and compactions happen within a few dozen operations.
 struct TestEngine: Sendable, CustomTestStringConvertible {
   let entry: EngineRegistry.Entry
-  /// Classes under which a power loss may destroy the whole database.
-  var destructibleByPowerLoss: Set<Durability> = []
 
   /// Tells engines of the same name apart.
   var variant = ""
@@ -39,46 +37,25 @@ struct TestEngine: Sendable, CustomTestStringConvertible {
     TestEngine(
       entry: .init(name: LSMEngine.engineName, summary: "the LSM tree, tuned small") {
         (options) throws(StorageError) in
-        var tuning = LSMTuning()
-        tuning.memtableBytes = 8 << 10
-        tuning.blockBytes = 256
-        tuning.restartInterval = 4
-        tuning.levelZeroTables = 2
-        tuning.baseLevelBytes = 16 << 10
-        tuning.levelRatio = 3
-        tuning.tableBytes = 4 << 10
-        tuning.logSegmentBytes = 64 << 10
+        var tuning = LSMTuning.small
         tuning.compaction = policy
-        tuning.runsPerTier = 2
         return try LSMEngine.open(options, tuning)
       })
   }
 
   static let sqlite = TestEngine(
-    entry: .init(name: SQLiteEngine.engineName, summary: "the control, tuned small") {
-      (options) throws(StorageError) in
-      var tuning = SQLiteOptions()
-      tuning.pageBytes = 1024
-      tuning.checkpointBytes = 64 << 10
-      return try SQLiteEngine(options, tuning)
-    },
-    destructibleByPowerLoss: [.none, .process])
+    entry: .init(
+      name: SQLiteEngine.engineName, summary: "the control, tuned small", needsSyncs: true
+    ) { (options) throws(StorageError) in try SQLiteEngine(options, .small) })
 
   static let btree = TestEngine(
     entry: .init(name: BTreeEngine.engineName, summary: "the B-tree, tuned small") {
-      (options) throws(StorageError) in
-      var tuning = BTreeTuning()
-      tuning.pageSize = 4096
-      tuning.checkpointLogBytes = 64 << 10
-      tuning.checkpointPageBytes = 512 << 10
-      tuning.maximumDatabaseBytes = 4 << 30
-      return try BTreeEngine.open(options, tuning)
+      (options) throws(StorageError) in try BTreeEngine.open(options, .small)
     })
 
   func runner(_ durability: Durability) -> ProgramRunner {
     var runner = ProgramRunner(entry)
     runner.durability = durability
-    runner.destructibleByPowerLoss = destructibleByPowerLoss
     return runner
   }
 }

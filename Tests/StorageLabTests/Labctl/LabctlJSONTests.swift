@@ -144,6 +144,8 @@ import Testing
         "labctl recovery",
         ["recovery", "--engines", "btree", "--records", "500,1000", "--rounds", "1"]
       ),
+      ("labctl crash", ["crash", "--engine", "btree", "--points", "20"]),
+      ("labctl kill", ["kill", "--engine", "btree:small", "--kills", "1"]),
       ("labctl lsm simulate", ["lsm", "simulate", "--puts", "1e5", "--policy", "leveled"]),
       ("labctl lsm timeline", ["lsm", "timeline", lsm]),
       ("labctl notebook new", ["notebook", "new", directory.file("n.md")]),

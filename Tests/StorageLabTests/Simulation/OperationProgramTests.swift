@@ -32,7 +32,11 @@ import Testing
     ("get \"\\q\"", "line 1: an escape is \\\\, \\\" or \\xNN"),
     ("scan limit x", "line 1: x is not a limit"),
     ("walk: jump", "line 1: there is no move jump"),
-    ("crash hard", "line 1: a crash is lose, kill or some SEED, not hard"),
+    ("crash hard", "line 1: a crash is lose, kill, some SEED or by WEAKNESS SEED, not hard"),
+    (
+      "crash by sectors+teeth 1",
+      "line 1: a medium's weaknesses are sectors, pages, versions, sizes, names, not teeth"
+    ),
     ("put a random(5EB,1)", "line 1: 5EB is not a size"),
     ("get a => error sad", "line 1: there is no error code sad"),
     ("sync\ndurability commit", "line 2: durability comes before operations"),

@@ -14,6 +14,10 @@ import Testing
     try Conformance.checkPrograms(BitcaskEngine.registryEntry, durability, count: 100, seed: 1)
   }
 
+  @Test func noCrashLosesWhatWasAcknowledged() throws {
+    try Conformance.checkCrashes(BitcaskEngine.registryEntry, points: 2000, seed: 1)
+  }
+
   @Test func aFullDeviceLosesNothing() throws {
     try Conformance.checkPrograms(
       BitcaskEngine.registryEntry, .commit, count: 50, seed: 2, fillsDevice: true)

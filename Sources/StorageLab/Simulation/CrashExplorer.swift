@@ -1,0 +1,119 @@
+/// Crashes an engine at every I/O call of its programs, and again while it recovers.
+///
+/// Each program runs once. Before each of its calls the medium is forked in several ways: as a
+/// power loss, as a kill, and as media of several weaknesses would leave it. Every fork is opened
+/// and judged (`AcknowledgedHistory`), verified, goes on working for some operations, and is itself
+/// crashed at one of its calls, down to a bounded depth. So no point costs a run of its own up to
+/// the crash.
+///
+/// Forks of equal bytes that must satisfy the same promises are tried once; what is counted is
+/// distinct. One thread, inline maintenance: the same seed makes the same calls, so a losing
+/// schedule can be written down as a program, run again and shrunk.
+public struct CrashExplorer: Sendable {
+  public var runner: ProgramRunner
+  public var seed: UInt64
+  /// Classes, one program after another in turn.
+  public var durabilities: [Durability]
+  /// What is run instead of generated programs, over and over with other ways to crash.
+  public var program: OperationProgram?
+  /// Operations of a generated program, and of the work after a crash.
+  public var programLength = 40
+  public var workAfterCrash = 4
+  /// Crashes in a row: 1 never crashes a recovery.
+  public var maximumDepth = 3
+
+  /// REQUIRES: the engine keeps its data through our `FileSystem`.
+  public init(
+    _ runner: ProgramRunner, seed: UInt64, durabilities: [Durability] = Durability.classes
+  ) {
+    self.runner = runner
+    self.seed = seed
+    self.durabilities = durabilities
+    self.runner.maintenance = .inline
+  }
+
+  /// What was tried.
+  public struct Summary: Sendable, Hashable {
+    /// Crashes at distinct places that left distinct media; each was recovered from and judged.
+    public var points: Int { pointsByDepth.reduce(0, +) }
+    /// Of these, those of a running program, of the recovery from one, and so on.
+    public internal(set) var pointsByDepth: [Int] = []
+    public internal(set) var pointsByDurability: [String: Int] = [:]
+    /// Crashes that left what another had left in the same place.
+    public internal(set) var repeated = 0
+    public internal(set) var programs = 0
+    /// I/O calls of the programs, each of them a place of crashes.
+    public internal(set) var calls = 0
+    public internal(set) var loss: CrashLoss?
+
+    public init() {}
+  }
+
+  /// Tries at least `points` distinct crash points, or as many as a given program has, unless one
+  /// loses something or `proceeds`, which is told of each program's end, is false.
+  public func explore(
+    points: Int, proceeds: (Summary) -> Bool = { _ in true }
+  ) -> Summary {
+    let search = CrashSearch(self, points: points)
+    var fruitless = 0
+    for number in 0... as PartialRangeFrom<UInt64> {
+      let before = search.summary.points
+      search.run(number)
+      fruitless = search.summary.points == before ? fruitless + 1 : 0
+      let isExhausted = program != nil && fruitless >= 8
+      if search.isDone || isExhausted || !proceeds(search.summary) { break }
+    }
+    return search.summary
+  }
+
+  /// The program of this number, with what else of the run follows from it.
+  func run(_ number: UInt64) -> (program: OperationProgram, runner: ProgramRunner) {
+    let seed = Hash64.hash(seed &+ number) % 1_000_000_007
+    var random = SeededRandom(seed: seed)
+    var runner = runner
+    var durability = durabilities[Int(number % UInt64(max(1, durabilities.count)))]
+    var chosen: OperationProgram
+    if let program {
+      chosen = CrashExplorer.withoutCrashes(program)
+      durability = program.durability ?? durability
+      runner.cacheBytes = program.cacheBytes ?? runner.cacheBytes
+    } else {
+      runner.cacheBytes = [64 << 10, 256 << 10, 1 << 20][random.below(3)]
+      chosen = ProgramGenerator.program(
+        seed: seed, length: programLength, merges: runner.mergeOperator != nil, crashes: false)
+      chosen.steps.append(.init(.reopen))
+    }
+    runner.durability = durability
+    return (chosen, runner)
+  }
+}
+
+extension CrashExplorer {
+  /// The explorer crashes by itself, and on a device that is large enough.
+  private static func withoutCrashes(_ program: OperationProgram) -> OperationProgram {
+    var result = program
+    result.steps = program.steps.compactMap { step in
+      switch step.operation {
+      case .crash: OperationProgram.Step(.reopen)
+      case .crashAfter, .space: nil
+      default: step
+      }
+    }
+    return result
+  }
+}
+
+/// A schedule after which something promised was missing.
+public struct CrashLoss: Sendable, Hashable {
+  public let failure: ProgramFailure
+  /// The program with its crashes, complete: `ProgramRunner.run` fails at the same place.
+  public let schedule: OperationProgram
+
+  /// The smallest schedule found that still fails, and how; nil when this one does not fail when it
+  /// is run again: then the engine's calls depend on more than the program.
+  public func shrunk(
+    _ runner: ProgramRunner, attempts: Int = 1500
+  ) -> (program: OperationProgram, failure: ProgramFailure)? {
+    runner.smallest(schedule, attempts: attempts)
+  }
+}
