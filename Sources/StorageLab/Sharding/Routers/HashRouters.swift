@@ -1,3 +1,5 @@
+import Glibc
+
 /// `hash mod N`: balanced, no table, and nearly every key moves when N changes. The foil.
 public struct ModuloRouter: Router {
   public let shards: [Shard]
@@ -84,7 +86,7 @@ public struct RendezvousRouter: Router {
       // In (0, 1): never 0, whose logarithm is none.
       let drawn = Hash64.mix(hash ^ seeds[index], Hash64.secret1)
       let unit = (Double(drawn >> 11) + 0.5) * 0x1p-53
-      let weighted = -shards[index].weight / naturalLogarithm(unit)
+      let weighted = -shards[index].weight / log(unit)
       if weighted > score {
         score = weighted
         best = index
