@@ -27,5 +27,7 @@ public struct Shard: Sendable, Hashable, Codable {
   }
 
   /// `count` equal shards, s0 and on.
-  public static func equal(_ count: Int) -> [Shard] { (0..<UInt32(count)).map { Shard(ShardID($0)) } }
+  public static func equal(_ count: Int) -> [Shard] {
+    (0..<UInt32(count)).map { Shard(ShardID($0)) }
+  }
 }

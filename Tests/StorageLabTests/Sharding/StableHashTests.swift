@@ -4,23 +4,25 @@ import Testing
 
 /// Published vectors: a shard map means the same on every machine and in every program.
 @Suite struct StableHashTests {
-  @Test(arguments: [
-    ("", 0, 0xef46_db37_51d8_e999), ("a", 0, 0xd24e_c4f1_a98c_6e5b),
-    ("abc", 0, 0x44bc_2cf5_ad77_0999),
-    ("Nobody inspects the spammish repetition", 0, 0xfbce_a83c_8a37_8bf1),
-  ] as [(String, UInt64, UInt64)])
+  @Test(
+    arguments: [
+      ("", 0, 0xef46_db37_51d8_e999), ("a", 0, 0xd24e_c4f1_a98c_6e5b),
+      ("abc", 0, 0x44bc_2cf5_ad77_0999),
+      ("Nobody inspects the spammish repetition", 0, 0xfbce_a83c_8a37_8bf1),
+    ] as [(String, UInt64, UInt64)])
   func xxHash64(_ text: String, _ seed: UInt64, _ expected: UInt64) {
     #expect(Array(text.utf8).withSlice { XXHash64.hash($0, seed: seed) } == expected)
   }
 
-  @Test(arguments: [
-    ("", 0, 0), ("hello", 0xcbd8_a7b3_41bd_9b02, 0x5b1e_906a_48ae_1d19),
-    ("hello, world", 0x342f_ac62_3a5e_bc8e, 0x4cdc_bc07_9642_414d),
-    (
-      "The quick brown fox jumps over the lazy dog", 0xe34b_bc7b_bc07_1b6c,
-      0x7a43_3ca9_c49a_9347
-    ),
-  ] as [(String, UInt64, UInt64)])
+  @Test(
+    arguments: [
+      ("", 0, 0), ("hello", 0xcbd8_a7b3_41bd_9b02, 0x5b1e_906a_48ae_1d19),
+      ("hello, world", 0x342f_ac62_3a5e_bc8e, 0x4cdc_bc07_9642_414d),
+      (
+        "The quick brown fox jumps over the lazy dog", 0xe34b_bc7b_bc07_1b6c,
+        0x7a43_3ca9_c49a_9347
+      ),
+    ] as [(String, UInt64, UInt64)])
   func murmur3(_ text: String, _ high: UInt64, _ low: UInt64) {
     let found = Array(text.utf8).withSlice { Murmur3.hash($0) }
     #expect(found.high == high && found.low == low)
@@ -61,7 +63,9 @@ import Testing
 @Suite struct GeoCurveTests {
   /// The examples that are printed everywhere, and Niemeyer's own.
   @Test func geohash() throws {
-    #expect(Geohash.encode(GeoPoint(latitude: 57.64911, longitude: 10.40744), length: 11) == "u4pruydqqvj")
+    #expect(
+      Geohash.encode(GeoPoint(latitude: 57.64911, longitude: 10.40744), length: 11) == "u4pruydqqvj"
+    )
     #expect(Geohash.encode(GeoPoint(latitude: 42.6, longitude: -5.6), length: 5) == "ezs42")
     let cell = try #require(Geohash.decode("ezs42"))
     #expect(abs(cell.center.latitude - 42.605) < 0.001)

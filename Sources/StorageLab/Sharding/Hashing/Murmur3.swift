@@ -25,7 +25,11 @@ public enum Murmur3 {
     for index in offset..<slice.count {
       let place = index - offset
       let byte = UInt64(slice[index])
-      if place < 8 { tail1 |= byte << UInt64(8 * place) } else { tail2 |= byte << UInt64(8 * place - 64) }
+      if place < 8 {
+        tail1 |= byte << UInt64(8 * place)
+      } else {
+        tail2 |= byte << UInt64(8 * place - 64)
+      }
     }
     second ^= scrambled2(tail2)
     first ^= scrambled1(tail1)

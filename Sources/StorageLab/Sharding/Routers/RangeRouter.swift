@@ -29,7 +29,8 @@ public struct RangeRouter: Router {
     }
     let known = Set(shards.map(\.id))
     if let stranger = owners.first(where: { !known.contains($0) }) {
-      throw StorageError(.invalidArgument, "a range is on \(stranger), which is no shard of the map")
+      throw StorageError(
+        .invalidArgument, "a range is on \(stranger), which is no shard of the map")
     }
     self.shards = shards
     self.boundaries = boundaries
@@ -117,7 +118,8 @@ public struct RangeRouter: Router {
     for shard in shards.dropLast() {
       passed += shard.weight
       let index = Int(Double(sorted.count) * passed / sum)
-      guard index < sorted.count, boundaries.last.map({ isBefore($0, sorted[index]) }) ?? true else {
+      guard index < sorted.count, boundaries.last.map({ isBefore($0, sorted[index]) }) ?? true
+      else {
         throw StorageError(
           .invalidArgument,
           "\(sample.count) sampled keys are too few or too equal for \(shards.count) ranges")
@@ -125,5 +127,35 @@ public struct RangeRouter: Router {
       boundaries.append(sorted[index])
     }
     return try RangeRouter(shards, boundaries: boundaries, owners: shards.map(\.id))
+  }
+
+  /// Ranges for another set of shards, balanced over a sample of the keys, moving as few as must be.
+  /// Errors: `invalidArgument` when the sample is empty.
+  public func rebalanced(
+    to next: [Shard], over sample: [[UInt8]]
+  ) throws(StorageError) -> RangeRouter {
+    let sorted = sample.sorted(by: isBefore)
+    guard let first = sorted.first else {
+      throw StorageError(.invalidArgument, "ranges are balanced over a sample of the keys")
+    }
+    let before = sorted.map { shard(of: $0) }
+    let after = LeastMovement.reassign(before, to: next)
+    var boundaries: [[UInt8]] = []
+    var owners = [after[0]]
+    var last = first
+    for index in 1..<max(1, sorted.count) {
+      // Equal keys cannot be parted.
+      guard after[index] != owners[owners.count - 1], isBefore(last, sorted[index]) else {
+        last = sorted[index]
+        continue
+      }
+      // Where nobody moves the old boundary stays, wherever between two samples it is.
+      let isKept = before[index] == after[index] && before[index - 1] == after[index - 1]
+      let old = sorted[index].withSlice { self.index(of: $0) }
+      boundaries.append(isKept && old > 0 ? self.boundaries[old - 1] : sorted[index])
+      owners.append(after[index])
+      last = sorted[index]
+    }
+    return try RangeRouter(next, boundaries: boundaries, owners: owners)
   }
 }
