@@ -34,7 +34,8 @@ public struct Labctl: ParsableCommand {
     subcommands: [
       DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
       SweepCommand.self, FillCommand.self, ReadsCommand.self, RecoveryCommand.self,
-      SoakCommand.self, ModelCommand.self, LSMCommand.self, EnginesCommand.self, DataCommand.self,
+      SoakCommand.self, ModelCommand.self, ShardCommand.self, LSMCommand.self, EnginesCommand.self,
+      DataCommand.self,
       CalibrateCommand.self,
       NotebookCommand.self, DoctorCommand.self, CompletionsCommand.self, ManualCommand.self,
     ])
