@@ -85,7 +85,7 @@ public struct RangeRouter: Router {
   public func split(
     at key: [UInt8], to owner: ShardID, of shards: [Shard]? = nil
   ) throws(StorageError) -> RangeRouter {
-    let index = key.withSlice { index(of: $0) }
+    let index = key.withSlice { self.index(of: $0) }
     var boundaries = boundaries
     var owners = owners
     boundaries.insert(key, at: index)
