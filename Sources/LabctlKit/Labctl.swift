@@ -36,7 +36,7 @@ public struct Labctl: ParsableCommand {
     subcommands: [
       DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
       SweepCommand.self, FillCommand.self, ReadsCommand.self, RecoveryCommand.self,
-      CrashCommand.self, KillCommand.self, ModelCommand.self, SoakCommand.self,
+      CrashCommand.self, KillCommand.self, ModelCommand.self, SoakCommand.self, ShardCommand.self,
       LSMCommand.self, EnginesCommand.self, DataCommand.self, CalibrateCommand.self,
       NotebookCommand.self, DoctorCommand.self, CompletionsCommand.self, ManualCommand.self,
     ])

@@ -156,6 +156,12 @@ import Testing
         "labctl notebook render",
         ["notebook", "render", notebook, "--output", directory.file("n.html")]
       ),
+      (
+        "labctl shard simulate",
+        ["shard", "simulate", "--from", "ring:3", "--to", "ring:4", "--keys", "2000"]
+      ),
+      ("labctl shard route", ["shard", "route", "--router", "ring:3"]),
+      ("labctl shard hash", ["shard", "hash", "--function", "xxh64"]),
       ("labctl engines", ["engines"]),
       ("labctl data list", ["data", "list", "--datasets", datasets]),
       (

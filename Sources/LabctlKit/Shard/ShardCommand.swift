@@ -1,0 +1,22 @@
+import ArgumentParser
+import StorageLab
+
+struct ShardCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "shard",
+    abstract: "Place keys on shards: simulate changes, route and hash keys.",
+    discussion: """
+      Examples:
+        labctl shard simulate --from ring:10 --to ring:11
+        printf 'foo\\nbar\\n' | labctl shard route --router slots:3
+        printf 'foo\\nbar\\n' | labctl shard hash --function crc16-slot
+      """,
+    subcommands: [ShardSimulateCommand.self, ShardRouteCommand.self, ShardHashCommand.self])
+}
+
+extension PlacementText: ExpressibleByArgument {
+  public init?(argument: String) {
+    guard let text = try? PlacementText(argument) else { return nil }
+    self = text
+  }
+}
