@@ -62,8 +62,9 @@ import Testing
     let allocations = try bundle.workloads.map { workload in
       try workload.engines.map { try #require($0.rounds[0].allocationsPerRequest) }
     }
-    // A get of a cached record takes no memory; a cursor is an object.
-    #expect(allocations[1][0] < 0.02 && allocations[1][1] < 0.02, "\(allocations)")
+    // A get of a cached record takes no memory, a block that is read for the first time does: there
+    // are less than 200 of them. A cursor is an object.
+    #expect(allocations[1][0] < 0.02 && allocations[1][1] < 0.2, "\(allocations)")
     #expect(allocations[2].allSatisfy { $0 >= 1 && $0 < 100 }, "\(allocations)")
   }
 
