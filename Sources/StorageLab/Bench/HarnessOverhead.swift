@@ -17,9 +17,9 @@ public struct HarnessOverhead: Sendable, Codable, Equatable {
   /// The lowest of these counts: whatever else the machine does only adds.
   private static let batches = 7
   private static let records = 1_024
-  /// Of the open loop: a tenth of a second.
+  /// Of the open loop: a tenth of a second in all.
   private static let offered = OfferedLoad(rate: 20_000, arrivals: .constant)
-  private static let arrivals = 2_000
+  private static let arrivals = 300
 
   /// Takes an eighth of a second. Errors: none that an engine that does nothing could have.
   static func measure(
@@ -60,11 +60,15 @@ public struct HarnessOverhead: Sendable, Codable, Equatable {
     var overhead = HarnessOverhead()
     let read = try Workload.named("readrandom")
     (overhead.readNanoseconds, overhead.readAllocations) = try time(read)
-    let queue = ArrivalQueue(
-      ArrivalSequence(offered, workload: read.name, seed: seed), count: arrivals)
-    let paced = try run(
-      OpenLoop(clock: clock, queue: queue, epoch: clock.nanoseconds &+ 500_000), read, arrivals)
-    overhead.openLoopNanoseconds = Double(paced.latencies.valueAtPercentile(50))
+    var lowest = UInt64.max
+    for _ in 0..<batches {
+      let queue = ArrivalQueue(
+        ArrivalSequence(offered, workload: read.name, seed: seed), count: arrivals)
+      let paced = try run(
+        OpenLoop(clock: clock, queue: queue, epoch: clock.nanoseconds &+ 500_000), read, arrivals)
+      lowest = min(lowest, paced.latencies.valueAtPercentile(50))
+    }
+    overhead.openLoopNanoseconds = Double(lowest)
     // Last: what is read must be the first versions.
     (overhead.putNanoseconds, overhead.putAllocations) = try time(try Workload.named("overwrite"))
     return overhead
