@@ -57,7 +57,11 @@ let package = Package(
     .target(
       name: "StorageLabC", dependencies: ["StorageLab", "CStorageLab"],
       swiftSettings: swiftSettings),
-    .executableTarget(name: "labctl", dependencies: ["LabctlKit"], swiftSettings: swiftSettings),
+    // Counts the program's allocations: for programs only, never for a library.
+    .target(name: "CAllocationCounter"),
+    .executableTarget(
+      name: "labctl", dependencies: ["LabctlKit", "StorageLab", "CAllocationCounter"],
+      swiftSettings: swiftSettings),
     .target(name: "CTestProbes", path: "Tests/CTestProbes"),
     .executableTarget(
       name: "CAPICost", dependencies: ["StorageLab", "StorageLabC", "CStorageLab"],

@@ -22,6 +22,7 @@ struct BenchCommand: ParsableCommand {
         labctl bench readrandom --cold --records 4000000 --cache 112MiB --operations 10000
         labctl bench --workload ycsb-a --threads 2 --durability commit --rounds 5
         labctl bench compare bench-results/before latest
+        labctl bench ycsb-a --rounds 9 --warm-up 2
         labctl bench ycsb-b --rate 50k --seconds 10
         labctl bench capacity ycsb-b --slo 'p99<1ms'
         labctl bench show latest
@@ -71,6 +72,15 @@ struct BenchRunCommand: ParsableCommand {
   var cold = false
   @Option(help: "Rounds; the median is shown, three or more allow a verdict.")
   var rounds: Int?
+  @Option(
+    help: """
+      Rounds before the first that counts, measured like the others and thrown away; of a fourth of \
+      the requests, but for what fills the database. Default: \(BenchConfiguration().warmUp ?? 0).
+      """)
+  var warmUp: Int?
+  @Flag(help: "Keep the databases of the last workloads' last round.")
+  var keep = false
+  @OptionGroup var view: BenchViewOptions
   @OptionGroup var places: BenchPlaces
 
   private func configuration() -> BenchConfiguration {
@@ -85,6 +95,7 @@ struct BenchRunCommand: ParsableCommand {
     }
     if cold { configuration.isCold = true }
     if let rounds { configuration.rounds = rounds }
+    if let warmUp { configuration.warmUp = warmUp }
     return configuration
   }
 
@@ -101,7 +112,7 @@ struct BenchRunCommand: ParsableCommand {
     }
   }
 
-  func run() throws { try places.measure(configuration()) }
+  func run() throws { try places.measure(configuration(), keepsDatabases: keep, view) }
 }
 
 /// Requests a second as people write them: `800`, `50k`, `1.5M`.
@@ -122,27 +133,21 @@ extension ArrivalPattern: ExpressibleByArgument {}
 extension Distribution: ExpressibleByArgument {}
 extension BenchConfiguration.KeyStyle: ExpressibleByArgument {}
 
-/// A progress line that the runner's closure may hold.
-final class ProgressBox: @unchecked Sendable {
-  private var line: ProgressLine
-  init(_ label: String) { line = ProgressLine(label) }
-  func update(_ fraction: Double, _ detail: String) { line.update(fraction, detail) }
-  func finish() { line.finish() }
-}
-
 struct BenchShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "show", abstract: "Print a kept run again.",
+    commandName: "show", abstract: "Print a kept run, sweep or search for a capacity again.",
     discussion: """
       Examples:
         labctl bench show
+        labctl bench show latest --details
         labctl bench show bench-results/2026-01-31T12-00-00Z-42 --json
       """)
 
-  @Argument(help: "A bundle's directory, its bundle.json, or 'latest'.")
+  @Argument(help: "A bundle's directory, the JSON in it, or 'latest'.")
   var bundle = "latest"
   @Option(help: "Where bundles are kept.")
   var out = BundleStore.defaultDirectory
+  @OptionGroup var view: BenchViewOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
@@ -150,14 +155,14 @@ struct BenchShowCommand: ParsableCommand {
     if output.json {
       Terminal.output(try loaded.encoded())
     } else {
-      Terminal.output(TextReport.render(loaded))
+      Terminal.output(loaded.text(details: view.details))
     }
   }
 }
 
 struct BenchListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "List the kept runs, newest last.",
+    commandName: "list", abstract: "List what is kept: runs, sweeps and searches, newest last.",
     discussion: """
       Examples:
         labctl bench list
@@ -170,6 +175,7 @@ struct BenchListCommand: ParsableCommand {
 
   private struct Result: Encodable {
     let path: String
+    let kind: KeptRun.Kind
     let startedAt: String
     let seconds: Double
     let engines: [String]
@@ -177,21 +183,41 @@ struct BenchListCommand: ParsableCommand {
     let isPartial: Bool
   }
 
+  private func result(_ path: String, _ kept: KeptRun) -> Result {
+    func result(
+      _ startedAt: String, _ seconds: Double, _ configuration: BenchConfiguration,
+      _ isPartial: Bool, workloads: [String]? = nil
+    ) -> Result {
+      Result(
+        path: path, kind: kept.kind, startedAt: startedAt, seconds: seconds,
+        engines: configuration.engines, workloads: workloads ?? configuration.workloads,
+        isPartial: isPartial)
+    }
+    switch kept {
+    case .run(let bundle):
+      return result(
+        bundle.startedAt, bundle.seconds, bundle.configuration, bundle.isPartial ?? false)
+    case .sweep(let sweep):
+      // An axis of workloads names them itself.
+      let axis = "\(sweep.axis.rawValue)=\(sweep.points.map(\.value).joined(separator: ","))"
+      return result(
+        sweep.startedAt, sweep.seconds, sweep.base, sweep.isPartial,
+        workloads: (sweep.axis.isWorkload ? [] : sweep.base.workloads) + [axis])
+    case .capacity(let report):
+      return result(report.startedAt, report.seconds ?? 0, report.configuration, report.isPartial)
+    }
+  }
+
   func run() throws {
     let store = BundleStore(out)
-    let results = try store.paths().map { path in
-      let bundle = try store.load(path)
-      return Result(
-        path: path, startedAt: bundle.startedAt, seconds: bundle.seconds,
-        engines: bundle.configuration.engines, workloads: bundle.configuration.workloads,
-        isPartial: bundle.isPartial ?? false)
-    }
+    let results = try store.paths().map { try result($0, store.load($0)) }
     if output.json { return try JSON.print(results) }
-    var table = TextTable(["bundle", "engines", "workloads"])
+    var table = TextTable(["bundle", "kind", "engines", "workloads"])
     for result in results {
       let names = result.workloads.prefix(4).joined(separator: ",")
       table.row([
-        result.path + (result.isPartial ? " (partial)" : ""), result.engines.joined(separator: ","),
+        result.path + (result.isPartial ? " (partial)" : ""), result.kind.rawValue,
+        result.engines.joined(separator: ","),
         names + (result.workloads.count > 4 ? ",… (\(result.workloads.count))" : ""),
       ])
     }

@@ -16,7 +16,7 @@ struct BenchExplainCommand: ParsableCommand {
         labctl bench explain bench-results/2026-01-31T12-00-00Z-42 --json
       """)
 
-  @Argument(help: "A bundle's directory, its bundle.json, or 'latest'.")
+  @Argument(help: "A bundle's directory, the JSON in it, or 'latest'.")
   var bundle = "latest"
   @Option(help: "Only this workload.")
   var workload: String?
@@ -27,8 +27,7 @@ struct BenchExplainCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    let store = BundleStore(out)
-    let loaded = try store.load(bundle == "latest" ? try store.latest() : bundle)
+    let loaded = try BundleStore(out).findRun(bundle)
     let all = try CostExplanation.all(loaded)
     let chosen = all.filter {
       (workload == nil || $0.workload == workload?.lowercased())

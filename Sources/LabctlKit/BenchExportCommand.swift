@@ -5,29 +5,31 @@ import StorageLab
 struct BenchExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "export",
-    abstract: "Write a kept run for other programs.",
+    abstract: "Write a kept run, sweep or search for other programs.",
     discussion: """
-      json is the bundle itself, csv a line per workload, engine and round, markdown the report. \
+      json is what is kept, csv a line per workload, engine and round (of a sweep per point too, of a \
+      search for a capacity per trial), markdown the report, svg its charts, a file each. \
       hgrm is HdrHistogram's percentile distribution in microseconds, a file per workload and \
       engine, which its plotter draws (hdrhistogram.github.io/HdrHistogram/plotFiles.html).
 
       Examples:
         labctl bench export latest --format csv
         labctl bench export latest --format hgrm --output percentiles
+        labctl bench export latest --format svg --output charts
         labctl bench export latest --format hgrm --workload ycsb-a --engine lsm
       """)
 
   enum Format: String, CaseIterable, ExpressibleByArgument {
-    case json, csv, hgrm, markdown
+    case json, csv, hgrm, markdown, svg
   }
 
-  @Argument(help: "A bundle's directory, its bundle.json, or 'latest'.")
+  @Argument(help: "A bundle's directory, the JSON in it, or 'latest'.")
   var bundle = "latest"
-  @Option(help: "json, csv, hgrm or markdown.")
+  @Option(help: "json, csv, hgrm, markdown or svg.")
   var format: Format?
   @Option(
     name: .shortAndLong,
-    help: "File to write, or for several histograms the directory; default: standard output.")
+    help: "File to write, or for histograms and charts the directory; default: standard output.")
   var output: String?
   @Option(help: "Only this workload.")
   var workload: String?
@@ -40,19 +42,45 @@ struct BenchExportCommand: ParsableCommand {
 
   func validate() throws {
     if (format == nil) != json {
-      throw ValidationError("name one form: --format json, csv, hgrm or markdown")
+      throw ValidationError("name one form: --format json, csv, hgrm, markdown or svg")
     }
   }
 
   func run() throws {
-    var loaded = try BundleStore(out).find(bundle)
-    try narrow(&loaded)
-    switch format ?? .json {
-    case .json: try write(try loaded.encoded())
-    case .csv: try write(Array(BundleExport.csv(loaded).utf8))
-    case .markdown: try write(Array(MarkdownReport.render(loaded).utf8))
-    case .hgrm: try writeHistograms(loaded)
+    var kept = try BundleStore(out).find(bundle)
+    if case .run(var run) = kept {
+      try narrow(&run)
+      kept = .run(run)
+    } else if workload != nil || engine != nil {
+      throw ValidationError("--workload and --engine are for runs; this is \(kept.kind.words).")
     }
+    switch (format ?? .json, kept) {
+    case (.json, _): try write(try kept.encoded())
+    case (.csv, .run(let run)): try write(BundleExport.csv(run))
+    case (.csv, .sweep(let sweep)): try write(BundleExport.csv(sweep))
+    case (.csv, .capacity(let report)): try write(BundleExport.csv(report))
+    case (.markdown, .run(let run)): try write(MarkdownReport.render(run))
+    case (.markdown, .sweep(let sweep)): try write(MarkdownReport.render(sweep))
+    case (.svg, .run(let run)): try write(MarkdownReport.charts(run))
+    case (.svg, .sweep(let sweep)): try write(MarkdownReport.charts(sweep))
+    case (.hgrm, .run(let run)): try writeHistograms(run)
+    case (.markdown, .capacity), (.svg, .capacity), (.hgrm, .sweep), (.hgrm, .capacity):
+      throw StorageError(
+        .invalidArgument, "\(kept.kind.words) has no form \((format ?? .json).rawValue)",
+        remedy: kept.kind == .sweep
+          ? "Choose json, csv, markdown or svg" : "Choose json or csv")
+    }
+  }
+
+  private func write(_ charts: [(file: String, svg: String)]) throws {
+    guard let output else {
+      throw StorageError(
+        .invalidArgument, "there are \(charts.count) charts",
+        remedy: "Name a directory with --output")
+    }
+    try ChartFiles.write(
+      charts.map { ($0.file.replacing("charts/", with: ""), $0.svg) }, in: output)
+    Terminal.note("\(charts.count) charts in \(output)")
   }
 
   /// Leaves only what was asked for.
@@ -76,7 +104,7 @@ struct BenchExportCommand: ParsableCommand {
       workload.engines.map { (name: "\(workload.name).\($0.engine)", engine: $0) }
     }
     if all.count == 1, let only = all.first {
-      return try write(Array(try BundleExport.percentiles(only.engine).utf8))
+      return try write(try BundleExport.percentiles(only.engine))
     }
     guard let output else {
       throw StorageError(
@@ -86,18 +114,14 @@ struct BenchExportCommand: ParsableCommand {
     try POSIXFileSystem().createDirectory(output)
     for (name, engine) in all {
       let file = joinPath(output, name.replacing(/[^A-Za-z0-9._-]/, with: "-") + ".hgrm")
-      try write(Array(try BundleExport.percentiles(engine).utf8), to: file)
+      try WholeFile.write(Array(try BundleExport.percentiles(engine).utf8), to: file)
     }
     Terminal.note("\(all.count) histograms in \(output)")
   }
 
   private func write(_ bytes: [UInt8]) throws {
-    if let output { try write(bytes, to: output) } else { Terminal.output(bytes) }
+    if let output { try WholeFile.write(bytes, to: output) } else { Terminal.output(bytes) }
   }
 
-  private func write(_ bytes: [UInt8], to path: String) throws {
-    let file = try POSIXFileSystem().open(path, .truncate)
-    defer { file.close() }
-    try file.write(bytes, at: 0)
-  }
+  private func write(_ text: String) throws { try write(Array(text.utf8)) }
 }

@@ -1,52 +1,10 @@
 import ArgumentParser
-import Foundation
 import StorageLab
 
-/// Which data and engines, with which budgets: what commands that measure have in common.
-struct BenchDataOptions: ParsableArguments {
-  @Option(
-    help: """
-      Engines, separated by commas; the LSM tree also with settings, as lsm:tiered+block=4KiB: a \
-      wrong one is answered with those there are.
-      """)
-  var engines: String?
-  @Option(help: "Records of the generated workloads.")
-  var records: Int?
-  @Option(help: "Size of a generated value, such as 100 or 4KiB.")
-  var valueSize: ByteSize?
-  @Option(help: "Keys of db_bench's workloads: decimal or random, 16 bytes each.")
-  var keys: BenchConfiguration.KeyStyle?
-  @Option(help: "Threads that send requests.")
-  var threads: Int?
-  @Option(help: "What an acknowledged write survives: none, process, interval[:MS] or commit.")
-  var durability: Durability?
-  @Option(help: "Cache budget of each engine, such as 64MiB.")
-  var cache: ByteSize?
-  @Option(help: "Override the workloads' distribution of requests.")
-  var distribution: Distribution?
-  @Option(help: "Seed of records and requests.")
-  var seed: UInt64?
-
-  static func split(_ text: String) -> [String] {
-    text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
-      .filter { !$0.isEmpty }
-  }
-
-  func apply(to configuration: inout BenchConfiguration) {
-    if let engines {
-      configuration.engines = BenchDataOptions.split(engines)
-    } else {
-      configuration.engines = configuration.engines.filter(Labctl.engines.names.contains)
-    }
-    if let records { configuration.records = records }
-    if let valueSize { configuration.valueBytes = valueSize.bytes }
-    if let keys { configuration.keys = keys }
-    if let threads { configuration.threads = threads }
-    if let durability { configuration.durability = durability.description }
-    if let cache { configuration.cacheBytes = cache.bytes }
-    if let distribution { configuration.distribution = distribution }
-    if let seed { configuration.seed = seed }
-  }
+/// How a run is shown as text.
+struct BenchViewOptions: ParsableArguments {
+  @Flag(help: "Show latency bars of every workload, not only where there are three at most.")
+  var details = false
 }
 
 /// Where databases, bundles and datasets are.
@@ -57,53 +15,112 @@ struct BenchPlaces: ParsableArguments {
   var out = BundleStore.defaultDirectory
   @Flag(help: "Keep no bundle.")
   var noBundle = false
-  @Flag(help: "Keep the databases of the last workloads' last round.")
-  var keep = false
   @OptionGroup var location: DatasetOptions
   @OptionGroup var output: OutputOptions
 
   /// Runs a configuration, keeps its bundle and prints it. Interrupted, it does so with what it
-  /// has, and exits with the signal's code.
-  func measure(_ configuration: BenchConfiguration, repeating original: RunBundle? = nil) throws {
+  /// has, and exits with the signal's code. `keepsDatabases`: those of the last workloads' last round.
+  func measure(
+    _ configuration: BenchConfiguration, keepsDatabases: Bool, _ view: BenchViewOptions,
+    repeating original: OriginalRun? = nil
+  ) throws {
     try configuration.validate()
-    let work = try WorkDirectory(in: dir, keep: keep, finishes: true)
-    defer { work.remove() }
-    var environment = BenchEnvironment(workDirectory: work.path)
-    if configuration.workloads.contains(where: { $0.hasPrefix("airports") }) {
-      environment.datasets = try location.library()
-    }
-    let progress = ProgressBox("bench")
-    environment.progress = { progress.update($0, $1) }
-    environment.isInterrupted = work.isInterrupted
-    environment.keepsLastDatabases = keep
-    let runner = try BenchRunner(configuration, registry: Labctl.engines, environment: environment)
-    let bundle: RunBundle
-    do {
-      bundle = try runner.run(startedAt: Date.now.formatted(.iso8601), repeating: original)
-      progress.finish()
-    } catch {
-      progress.finish()
-      throw error
+    let run = try BenchEnvironmentOfRun(dir: dir, label: "bench", keep: keepsDatabases)
+    let bundle = try run.measure { environment, startedAt in
+      var environment = environment
+      environment.datasets = try datasets(configuration)
+      environment.keepsLastDatabases = keepsDatabases
+      return try BenchRunner(configuration, registry: Labctl.engines, environment: environment)
+        .run(startedAt: startedAt, repeating: original)
     }
     if bundle.workloads.isEmpty {
       Terminal.note("interrupted before anything was measured: nothing was kept")
     } else {
-      try show(bundle)
+      try show(.run(bundle), details: view.details)
     }
-    if keep { Terminal.note("databases: \(work.path)") }
-    if let signal = work.interruptingSignal { throw ExitCode(128 + signal) }
+    if keepsDatabases { Terminal.note("databases: \(run.directory)") }
+    try run.endInterrupted()
   }
 
-  private func show(_ bundle: RunBundle) throws {
-    let stored = noBundle ? nil : try BundleStore(out).save(bundle)
-    if output.json {
-      Terminal.output(try bundle.encoded())
+  /// As `measure`, of a sweep.
+  func sweep(
+    _ axis: SweepAxis, _ values: [String], _ base: BenchConfiguration,
+    repeating original: OriginalRun? = nil
+  ) throws {
+    let run = try BenchEnvironmentOfRun(dir: dir, label: "sweep")
+    let sweep = try run.measure { environment, startedAt in
+      var environment = environment
+      environment.datasets = try datasets(base)
+      return try SweepRunner(
+        axis, values: values, base, registry: Labctl.engines, environment: environment
+      ).run(startedAt: startedAt, repeating: original)
+    }
+    guard !sweep.points.isEmpty else {
+      Terminal.note("interrupted before a point was measured: nothing was kept")
+      return try run.endInterrupted()
+    }
+    struct Result: Encodable {
+      let sweep: Sweep
+      let sentences: [String]
+    }
+    try show(.sweep(sweep)) {
+      try JSON.print(Result(sweep: sweep, sentences: Crossover.all(sweep).map(\.sentence)))
+    }
+    try run.endInterrupted()
+  }
+
+  /// What is searched for, and how.
+  struct Search {
+    let objective: LatencyObjective
+    let arrivals: ArrivalPattern
+    let seconds: Double
+    let count: Int
+    let withCurve: Bool
+  }
+
+  /// As `measure`, of a search for a capacity.
+  func capacity(
+    _ search: Search, _ configuration: BenchConfiguration, repeating original: OriginalRun? = nil
+  ) throws {
+    try configuration.validate()
+    let run = try BenchEnvironmentOfRun(dir: dir, label: "capacity", isMeasurable: false)
+    let report = try run.measure { environment, startedAt in
+      var environment = environment
+      environment.datasets = try datasets(configuration)
+      return try CapacityRunner(
+        configuration, objective: search.objective, arrivals: search.arrivals,
+        seconds: search.seconds, searches: search.count, registry: Labctl.engines,
+        environment: environment
+      ).run(startedAt: startedAt, withCurve: search.withCurve, repeating: original)
+    }
+    if report.engines.isEmpty {
+      Terminal.note("interrupted before anything was measured: nothing was kept")
     } else {
-      Terminal.output(TextReport.render(bundle))
+      try show(.capacity(report))
     }
-    if let stored {
-      let note = "\nreport: \(stored)/report.html  (again: labctl bench show \(stored))"
-      if output.json { Terminal.note(note) } else { Terminal.output(note + "\n") }
+    try run.endInterrupted()
+  }
+
+  private func datasets(_ configuration: BenchConfiguration) throws -> DatasetLibrary? {
+    configuration.workloads.contains { $0.hasPrefix("airports") } ? try location.library() : nil
+  }
+
+  /// Keeps what was measured, unless told not to, and prints it: as JSON what is kept, or what
+  /// `json` prints.
+  private func show(
+    _ kept: KeptRun, details: Bool = false, json: (() throws -> Void)? = nil
+  ) throws {
+    let stored = noBundle ? nil : try BundleStore(out).save(kept)
+    if !output.json {
+      Terminal.output(kept.text(details: details))
+    } else if let json {
+      try json()
+    } else {
+      Terminal.output(try kept.encoded())
     }
+    guard let stored else { return }
+    let report = kept.kind == .capacity ? "report.txt" : "report.html"
+    let note = "\nreport: \(stored)/\(report)  (again: labctl bench show \(stored))"
+    if output.json { Terminal.note(note) } else { Terminal.output(note + "\n") }
   }
 }

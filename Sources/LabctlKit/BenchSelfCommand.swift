@@ -13,6 +13,7 @@ struct BenchSelfCommand: ParsableCommand {
       Examples:
         labctl bench aa
         labctl bench aa --engine btree --workload readrandom --comparisons 20 --busy 2
+        labctl bench aa --rounds 3 --warm-up 0
       """)
 
   @Option(help: "The engine.")
@@ -29,6 +30,8 @@ struct BenchSelfCommand: ParsableCommand {
   var operations = 100_000
   @Option(help: "Rounds of a comparison.")
   var rounds = 5
+  @Option(help: "Rounds before them that do not count, of a fourth of the requests.")
+  var warmUp = 1
   @Option(help: "Seed of the first comparison; the next ones count on.")
   var seed: UInt64 = 1
   @Option(help: "Where the databases are made and removed again; default: the temporary directory.")
@@ -41,6 +44,7 @@ struct BenchSelfCommand: ParsableCommand {
     configuration.records = records
     configuration.operations = operations
     configuration.rounds = rounds
+    configuration.warmUp = warmUp
     configuration.seed = seed
     configuration.engines = [engine]
     try configuration.validate()

@@ -113,36 +113,7 @@ struct JSONBytes: Encodable {
   }
 }
 
-/// Columns padded to one width; numbers to the right.
-struct TextTable {
-  private let header: [String]
-  private let alignRight: Set<Int>
-  private var rows: [[String]] = []
-
-  init(_ header: [String], alignRight: Set<Int> = []) {
-    self.header = header
-    self.alignRight = alignRight
-  }
-
-  mutating func row(_ cells: [String]) { rows.append(cells) }
-
-  var text: String {
-    var widths = header.map(\.count)
-    for row in rows {
-      for (column, cell) in row.enumerated() where column < widths.count {
-        widths[column] = max(widths[column], cell.count)
-      }
-    }
-    func line(_ cells: [String]) -> String {
-      let padded = cells.enumerated().map { column, cell in
-        let space = String(repeating: " ", count: max(0, widths[column] - cell.count))
-        return alignRight.contains(column) ? space + cell : cell + space
-      }
-      var text = padded.joined(separator: "  ")
-      while text.last == " " { text.removeLast() }
-      return text + "\n"
-    }
-    let hasHeader = header.contains { !$0.isEmpty }
-    return (hasHeader ? Terminal.styled(line(header), .bold) : "") + rows.map(line).joined()
-  }
+extension TextTable {
+  /// As a terminal shows it.
+  var text: String { rendered { Terminal.styled($0, .bold) } }
 }

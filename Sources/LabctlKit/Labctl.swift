@@ -42,11 +42,23 @@ public struct Labctl: ParsableCommand {
     ])
 
   private static let registered = Mutex(EngineRegistry.standard)
+  private static let allocationCounter = Mutex<AllocationCounter?>(nil)
 
   /// The engines that the commands know: those of this build and those that `main` was given.
   static var engines: EngineRegistry { registered.withLock { $0 } }
 
+  /// What counts this program's allocations; nil where nothing does.
+  static var allocations: AllocationCounter? { allocationCounter.withLock { $0 } }
+
   public init() {}
+
+  /// As `main(adding:)`. Benchmarks count allocations where the program has a counter.
+  public static func main(
+    adding entries: [EngineRegistry.Entry] = [], counting counter: AllocationCounter?
+  ) {
+    allocationCounter.withLock { $0 = counter }
+    main(adding: entries)
+  }
 
   /// As `main()`, with engines of your own beside those of the build. An entry replaces the engine
   /// of its name.

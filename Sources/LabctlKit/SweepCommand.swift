@@ -10,15 +10,16 @@ struct SweepCommand: ParsableCommand {
       Axes, each as NAME, NAME=LOW..HIGH or NAME=A,B,C:
       \(SweepAxis.allCases.map { "  \($0.rawValue): \($0.title)" }.joined(separator: "\n"))
 
-      Prints a row per point, and for each pair of engines in words where the winner changes. Keeps \
-      the sweep as sweep.json.
+      Prints a row per point, and for each pair of engines in words where the winner changes. Each \
+      point has a database filled for it alone. Keeps the sweep as sweep.json beside its reports; \
+      `labctl bench show`, `rerun` and `export` take it as they take runs.
 
       Examples:
         labctl sweep --axis read-fraction=0..1
         labctl sweep --axis read-fraction=0.6..0.8 --steps 5 --engines btree,lsm --rounds 5
         labctl sweep --axis value-size=16..4096 --workload ycsb-a
         labctl sweep --axis cache-share=0.05,0.2,1 --workload readrandom --json
-        labctl sweep --axis durability --workload write-only --operations 5000
+        labctl sweep --axis durability --workload write-only --operations 5000 --warm-up 0
       """)
 
   @Option(help: "What changes from point to point, such as read-fraction=0..1.")
@@ -49,13 +50,9 @@ struct SweepCommand: ParsableCommand {
   var seed: UInt64?
   @Option(help: "Rounds; three or more allow a verdict, more allow finer ones.")
   var rounds = 5
-  @Option(help: "Where the databases are made and removed again; default: the temporary directory.")
-  var dir: String?
-  @Option(help: "Where the sweep is kept.")
-  var out = BundleStore.defaultDirectory
-  @Flag(help: "Keep nothing.")
-  var noBundle = false
-  @OptionGroup var output: OutputOptions
+  @Option(help: "Rounds before them that do not count, of a fourth of the requests.")
+  var warmUp = 1
+  @OptionGroup var places: BenchPlaces
 
   private func parsedAxis() throws -> (axis: SweepAxis, values: [String]) {
     let parts = axis.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -92,27 +89,7 @@ struct SweepCommand: ParsableCommand {
     if let distribution { configuration.distribution = distribution }
     if let seed { configuration.seed = seed }
     configuration.rounds = rounds
-    let run = try BenchEnvironmentOfRun(dir: dir, label: "sweep")
-    let sweep = try run.measure { environment, startedAt in
-      try SweepRunner(
-        axis, values: values, configuration, registry: Labctl.engines, environment: environment
-      ).run(startedAt: startedAt)
-    }
-    guard !sweep.points.isEmpty else {
-      Terminal.note("interrupted before a point was measured: nothing was kept")
-      return try run.endInterrupted()
-    }
-    let stored = noBundle ? nil : try BundleStore(out).save(sweep)
-    if output.json {
-      struct Result: Encodable {
-        let sweep: Sweep
-        let sentences: [String]
-      }
-      try JSON.print(Result(sweep: sweep, sentences: Crossover.all(sweep).map(\.sentence)))
-    } else {
-      Terminal.output(SweepReport.render(sweep))
-    }
-    if let stored { Terminal.note("\nreport: \(stored)/report.html") }
-    try run.endInterrupted()
+    configuration.warmUp = warmUp
+    try places.sweep(axis, values, configuration)
   }
 }

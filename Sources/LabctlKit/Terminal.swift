@@ -18,6 +18,16 @@ enum Terminal {
     (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty
     && ProcessInfo.processInfo.environment["TERM"] != "dumb"
 
+  /// What the locale says that standard output can show (setlocale(3)).
+  static let glyphs: Glyphs = {
+    let environment = ProcessInfo.processInfo.environment
+    let locale =
+      ["LC_ALL", "LC_CTYPE", "LANG"].compactMap { environment[$0] }
+      .first { !$0.isEmpty } ?? "C"
+    let isUTF8 = ["utf-8", "utf8"].contains { locale.lowercased().contains($0) }
+    return isUTF8 && environment["TERM"] != "dumb" ? .blocks : .ascii
+  }()
+
   static func output(_ text: String) { write(Array(text.utf8), to: STDOUT_FILENO) }
   static func output(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
 
@@ -65,6 +75,13 @@ struct ProgressLine {
     let filled = percent * 30 / 100
     let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 30 - filled)
     FileHandle.standardError.write(Data("\r\(label) \(bar) \(percent) % \(detail())\u{1b}[K".utf8))
+  }
+
+  /// Says what is done now, where nobody knows how much is left.
+  mutating func update(_ detail: String) {
+    guard Terminal.isErrorTerminal else { return }
+    shown = 0
+    FileHandle.standardError.write(Data("\r\(label)  \(detail)\u{1b}[K".utf8))
   }
 
   /// Clears the line.

@@ -24,8 +24,6 @@ struct FillCommand: ParsableCommand {
         labctl fill --engines btree --page 4KiB,16KiB --records 1e5 --gets 1000 --cache 1MiB --json
       """)
 
-  @Option(help: "Engines, separated by commas.")
-  var engines = "btree,lsm"
   @Option(help: "Orders of keys, separated by commas: ascending, time, random.")
   var keys = "random"
   @Option(help: "Records to put, such as 1e4,1e5.")
@@ -38,8 +36,6 @@ struct FillCommand: ParsableCommand {
   var page: String?
   @Option(help: "Bytes of a key, 16 or more.")
   var keySize = ByteSize(16)
-  @Option(help: "Bytes of a value.")
-  var valueSize = ByteSize(100)
   @Option(help: "Records that are there before the clock starts.")
   var before = Quantity(0)
   @Option(help: "Cache budget of each engine; its write buffer is as large.")
@@ -48,12 +44,7 @@ struct FillCommand: ParsableCommand {
   var gets = 0
   @Option(help: "Cache budget for the gets; default: as for the fill.")
   var getCache: ByteSize?
-  @Option(help: "Rounds.")
-  var rounds = 3
-  @Option(help: "Seed of keys and values.")
-  var seed: UInt64 = 42
-  @Option(help: "Where the databases are made and removed again; default: the temporary directory.")
-  var dir: String?
+  @OptionGroup var setting: ExperimentOptions
   @OptionGroup var output: OutputOptions
 
   private struct Report: Encodable {
@@ -66,12 +57,10 @@ struct FillCommand: ParsableCommand {
   }
 
   func validate() throws {
-    if rounds < 1 || rounds > 1000 { throw ValidationError("--rounds lies between 1 and 1000.") }
     if gets < 0 { throw ValidationError("--gets is not negative.") }
     if keySize.bytes < 16 || keySize.bytes > 1024 {
       throw ValidationError("--key-size lies between 16 and 1024.")
     }
-    if valueSize.bytes > 1 << 20 { throw ValidationError("--value-size is at most 1MiB.") }
   }
 
   private func experiments() throws -> [FillExperiment] {
@@ -91,13 +80,7 @@ struct FillCommand: ParsableCommand {
       }
       return durability
     }
-    let names = ListOption.words(engines)
-    for name in names {
-      let entry = try Labctl.engines.entry(name)
-      guard entry.isPersistent else {
-        throw StorageError(.unsupported, "engine \(name) keeps nothing on disk")
-      }
-    }
+    let names = try setting.entries().map(\.name)
     let pages: [Int?] = try page.map { try ListOption.sizes($0, "--page") } ?? [nil]
     let counts = try ListOption.counts(records, "--records")
     let batches = try ListOption.counts(batch, "--batch")
@@ -111,9 +94,9 @@ struct FillCommand: ParsableCommand {
                 all.append(
                   FillExperiment(
                     engine: engine, keys: order, records: count, keyBytes: keySize.bytes,
-                    valueBytes: valueSize.bytes, before: before.value, batch: batch,
+                    valueBytes: setting.valueSize.bytes, before: before.value, batch: batch,
                     durability: durability, cacheBytes: cache.bytes, pageBytes: page, gets: gets,
-                    getCacheBytes: (getCache ?? cache).bytes, seed: seed))
+                    getCacheBytes: (getCache ?? cache).bytes, seed: setting.seed))
               }
             }
           }
@@ -126,7 +109,8 @@ struct FillCommand: ParsableCommand {
 
   func run() throws {
     let experiments = try experiments()
-    let scratch = try ScratchDirectory("fill", in: dir)
+    let rounds = setting.rounds ?? 3
+    let scratch = try ScratchDirectory("fill", in: setting.dir)
     defer { scratch.remove() }
     var progress = ProgressLine("filling")
     var measured = [[FillExperiment.Round]](repeating: [], count: experiments.count)
@@ -145,13 +129,14 @@ struct FillCommand: ParsableCommand {
     if output.json {
       return try JSON.print(
         Report(
-          seed: seed, rounds: rounds, keyBytes: keySize.bytes, valueBytes: valueSize.bytes,
+          seed: setting.seed, rounds: rounds, keyBytes: keySize.bytes,
+          valueBytes: setting.valueSize.bytes,
           cacheBytes: cache.bytes, results: results))
     }
-    Terminal.output(table(results))
+    Terminal.output(table(results, rounds))
   }
 
-  private func table(_ results: [FillExperiment.Result]) -> String {
+  private func table(_ results: [FillExperiment.Result], _ rounds: Int) -> String {
     var table = TextTable(
       [
         "engine", "keys", "class", "records", "batch", "page", "puts/s", "a write", "syncs",
@@ -169,8 +154,8 @@ struct FillCommand: ParsableCommand {
       ])
     }
     return """
-      \(rounds) round\(rounds == 1 ? "" : "s"), medians; keys of \(keySize), values of \(valueSize); \
-      cache \(cache); seed \(seed)
+      \(rounds) round\(rounds == 1 ? "" : "s"), medians; keys of \(keySize), values of \(setting.valueSize); \
+      cache \(cache); seed \(setting.seed)
 
       \(table.text)
       """

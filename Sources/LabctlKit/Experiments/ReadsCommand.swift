@@ -21,26 +21,17 @@ struct ReadsCommand: ParsableCommand {
         labctl reads --engines btree --records 1e5 --caches 1MiB --gets 1000 --cold
       """)
 
-  @Option(help: "Engines, separated by commas.")
-  var engines = "btree,lsm"
   @Option(help: "Records of a database.")
   var records = Quantity(200_000)
   @Option(help: "Cache budgets, separated by commas.")
   var caches = "1MiB,4MiB,16MiB,64MiB"
   @Option(help: "How gets choose records: uniform, zipfian, latest, sequential, hotspot.")
   var distributions = "uniform"
-  @Option(help: "Bytes of a value.")
-  var valueSize = ByteSize(100)
   @Option(help: "Gets that are measured, and as many before them.")
   var gets = Quantity(100_000)
-  @Option(help: "Rounds.")
-  var rounds = 3
   @Flag(help: "Let no miss be answered by the operating system's cache.")
   var cold = false
-  @Option(help: "Seed of keys, values and gets.")
-  var seed: UInt64 = 42
-  @Option(help: "Where the databases are made and removed again; default: the temporary directory.")
-  var dir: String?
+  @OptionGroup var setting: ExperimentOptions
   @OptionGroup var output: OutputOptions
 
   private struct Result: Encodable {
@@ -65,7 +56,7 @@ struct ReadsCommand: ParsableCommand {
     let results: [Result]
   }
 
-  private struct Setting {
+  private struct Case {
     let cache: Int
     let distribution: Distribution
     var seconds: [Double] = []
@@ -74,7 +65,6 @@ struct ReadsCommand: ParsableCommand {
   }
 
   func validate() throws {
-    if rounds < 1 || rounds > 1000 { throw ValidationError("--rounds lies between 1 and 1000.") }
     if records.value < 1 || gets.value < 1 {
       throw ValidationError("--records and --gets are 1 at least.")
     }
@@ -90,11 +80,9 @@ struct ReadsCommand: ParsableCommand {
       }
       return distribution
     }
-    let entries = try ListOption.words(engines).map { try Labctl.engines.entry($0) }
-    if let lost = entries.first(where: { !$0.isPersistent }) {
-      throw StorageError(.unsupported, "engine \(lost.name) keeps nothing on disk")
-    }
-    let scratch = try ScratchDirectory("reads", in: dir)
+    let entries = try setting.entries()
+    let rounds = setting.rounds ?? 3
+    let scratch = try ScratchDirectory("reads", in: setting.dir)
     defer { scratch.remove() }
     var progress = ProgressLine("reading")
     var results: [Result] = []
@@ -102,24 +90,25 @@ struct ReadsCommand: ParsableCommand {
       let path = scratch.file("database")
       defer { scratch.clear("database") }
       let dataBytes = try fill(entry, path)
-      var settings = choices.flatMap { distribution in
-        sizes.map { Setting(cache: $0, distribution: distribution) }
+      var cases = choices.flatMap { distribution in
+        sizes.map { Case(cache: $0, distribution: distribution) }
       }
       for round in 0..<rounds {
-        for index in settings.indices {
-          let step = round * settings.count + index
-          let share = Double(step) / Double(rounds * settings.count)
+        for index in cases.indices {
+          let step = round * cases.count + index
+          let share = Double(step) / Double(rounds * cases.count)
           progress.update((Double(number) + share) / Double(entries.count), entry.name)
-          try measure(entry, path, &settings[index], round)
+          try measure(entry, path, &cases[index], round)
         }
       }
-      results += settings.map { result(entry.name, dataBytes, $0) }
+      results += cases.map { result(entry.name, dataBytes, $0) }
     }
     progress.finish()
     if output.json {
       return try JSON.print(
         Report(
-          seed: seed, rounds: rounds, records: records.value, isCold: cold, results: results))
+          seed: setting.seed, rounds: rounds, records: records.value, isCold: cold, results: results
+        ))
     }
     var table = TextTable(
       ["engine", "distribution", "cache", "share", "hits", "reads/get", "gets/s", "a get"],
@@ -146,11 +135,11 @@ struct ReadsCommand: ParsableCommand {
   /// Returns the bytes of the files without the log.
   private func fill(_ entry: EngineRegistry.Entry, _ path: String) throws(StorageError) -> Int {
     let engine = try open(entry, path, cache: 256 << 20)
-    var random = SeededRandom(seed: seed)
+    var random = SeededRandom(seed: setting.seed)
     var key = [UInt8](repeating: 0, count: 16)
-    var value = [UInt8](repeating: 0x20, count: valueSize.bytes)
+    var value = [UInt8](repeating: 0x20, count: setting.valueSize.bytes)
     for number in 0..<records.value {
-      KeyOrder.random.write(number, seed: seed, to: &key)
+      KeyOrder.random.write(number, seed: setting.seed, to: &key)
       for place in stride(from: 0, to: value.count, by: 2) {
         value[place] = UInt8(truncatingIfNeeded: random.next())
       }
@@ -166,14 +155,14 @@ struct ReadsCommand: ParsableCommand {
   }
 
   private func measure(
-    _ entry: EngineRegistry.Entry, _ path: String, _ setting: inout Setting, _ round: Int
+    _ entry: EngineRegistry.Entry, _ path: String, _ measured: inout Case, _ round: Int
   ) throws(StorageError) {
-    let engine = try open(entry, path, cache: setting.cache)
-    var random = SeededRandom(seed: seed).split(UInt64(round))
-    var chooser = RecordChooser(setting.distribution, count: records.value)
+    let engine = try open(entry, path, cache: measured.cache)
+    var random = SeededRandom(seed: setting.seed).split(UInt64(round))
+    var chooser = RecordChooser(measured.distribution, count: records.value)
     var key = [UInt8](repeating: 0, count: 16)
     func get() throws(StorageError) {
-      KeyOrder.random.write(chooser.next(&random), seed: seed, to: &key)
+      KeyOrder.random.write(chooser.next(&random), seed: setting.seed, to: &key)
       guard try engine.read(key.span.bytes, { _ in }) else {
         throw .corruption("a key that was put is not there", path: path, offset: 0)
       }
@@ -187,11 +176,11 @@ struct ReadsCommand: ParsableCommand {
     let seconds = Double(clock.nanoseconds - start) / 1e9
     let after = try engine.statistics()
     try engine.close()
-    setting.seconds.append(seconds)
+    measured.seconds.append(seconds)
     let hits = Double(after.cacheHits &- before.cacheHits)
     let misses = Double(after.cacheMisses &- before.cacheMisses)
-    if hits + misses > 0 { setting.hitRate = hits / (hits + misses) }
-    setting.readsPerGet = Double(after.totalIO.reads &- before.totalIO.reads) / Double(gets.value)
+    if hits + misses > 0 { measured.hitRate = hits / (hits + misses) }
+    measured.readsPerGet = Double(after.totalIO.reads &- before.totalIO.reads) / Double(gets.value)
   }
 
   /// Makes the operating system forget the files; pages that are not yet written stay.
@@ -204,12 +193,12 @@ struct ReadsCommand: ParsableCommand {
     }
   }
 
-  private func result(_ engine: String, _ dataBytes: Int, _ setting: Setting) -> Result {
+  private func result(_ engine: String, _ dataBytes: Int, _ measured: Case) -> Result {
     Result(
-      engine: engine, distribution: setting.distribution.rawValue, cacheBytes: setting.cache,
-      dataBytes: dataBytes, cacheShare: Double(setting.cache) / Double(dataBytes),
-      hitRate: setting.hitRate, readsPerGet: setting.readsPerGet,
-      getTime: Measured(setting.seconds.map { $0 / Double(gets.value) }, unit: "s"),
-      getsPerSecond: Measured(setting.seconds.map { Double(gets.value) / $0 }, unit: "1/s"))
+      engine: engine, distribution: measured.distribution.rawValue, cacheBytes: measured.cache,
+      dataBytes: dataBytes, cacheShare: Double(measured.cache) / Double(dataBytes),
+      hitRate: measured.hitRate, readsPerGet: measured.readsPerGet,
+      getTime: Measured(measured.seconds.map { $0 / Double(gets.value) }, unit: "s"),
+      getsPerSecond: Measured(measured.seconds.map { Double(gets.value) / $0 }, unit: "1/s"))
   }
 }

@@ -17,22 +17,13 @@ struct RecoveryCommand: ParsableCommand {
         labctl recovery --engines btree --records 1e5,2e5,3e5 --checkpoint-every 250000 --json
       """)
 
-  @Option(help: "Engines, separated by commas.")
-  var engines = "btree,lsm"
   @Option(help: "Records to put before the kill, such as 1e4,1e5.")
   var records = "10000,20000,50000,100000"
   @Option(help: "Make a checkpoint after every so many puts.")
   var checkpointEvery: Quantity?
-  @Option(help: "Bytes of a value.")
-  var valueSize = ByteSize(100)
   @Option(help: "Cache budget of each engine.")
   var cache = ByteSize(256 << 20)
-  @Option(help: "How often each copy is opened.")
-  var rounds = 5
-  @Option(help: "Seed of keys and values.")
-  var seed: UInt64 = 42
-  @Option(help: "Where the databases are made and removed again; default: the temporary directory.")
-  var dir: String?
+  @OptionGroup var setting: ExperimentOptions
   @OptionGroup var output: OutputOptions
 
   private struct Result: Encodable {
@@ -56,26 +47,22 @@ struct RecoveryCommand: ParsableCommand {
   }
 
   func validate() throws {
-    if rounds < 1 || rounds > 1000 { throw ValidationError("--rounds lies between 1 and 1000.") }
     if checkpointEvery?.value == 0 { throw ValidationError("--checkpoint-every is at least 1.") }
   }
 
   func run() throws {
     let counts = try ListOption.counts(records, "--records")
-    let names = ListOption.words(engines)
-    let scratch = try ScratchDirectory("recovery", in: dir)
+    let entries = try setting.entries()
+    let rounds = setting.rounds ?? 5
+    let scratch = try ScratchDirectory("recovery", in: setting.dir)
     defer { scratch.remove() }
     var progress = ProgressLine("recovering")
     var cases: [Case] = []
-    for name in names {
-      let entry = try Labctl.engines.entry(name)
-      guard entry.isPersistent else {
-        throw StorageError(.unsupported, "engine \(name) keeps nothing on disk")
-      }
+    for entry in entries {
       for count in counts {
         progress.update(
-          Double(cases.count) / Double(2 * names.count * counts.count),
-          "\(name), \(count) records")
+          Double(cases.count) / Double(2 * entries.count * counts.count),
+          "\(entry.name), \(count) records")
         cases.append(try prepare(entry, count, scratch, cases.count))
       }
     }
@@ -96,7 +83,8 @@ struct RecoveryCommand: ParsableCommand {
     if output.json {
       return try JSON.print(
         Report(
-          seed: seed, rounds: rounds, checkpointEvery: checkpointEvery?.value, results: results))
+          seed: setting.seed, rounds: rounds, checkpointEvery: checkpointEvery?.value,
+          results: results))
     }
     var table = TextTable(
       ["engine", "records", "to replay", "log", "opens in", "after a close"],
@@ -149,9 +137,9 @@ struct RecoveryCommand: ParsableCommand {
     let killed = scratch.file("killed-\(number)")
     let engine = try open(entry, path)
     var key = [UInt8](repeating: 0, count: 16)
-    let value = [UInt8](repeating: 0x61, count: valueSize.bytes)
+    let value = [UInt8](repeating: 0x61, count: setting.valueSize.bytes)
     for number in 0..<count {
-      KeyOrder.random.write(number, seed: seed, to: &key)
+      KeyOrder.random.write(number, seed: setting.seed, to: &key)
       try engine.put(key, value)
       if let every = checkpointEvery?.value, (number + 1) % every == 0 { try engine.checkpoint() }
     }

@@ -33,6 +33,8 @@ final class BTreeBulkBuilder {
   /// Everything made, to be given back when building fails.
   private(set) var made: [BTreeSpace.DeadPage] = []
   private(set) var entries: UInt64 = 0
+  /// Of what was made.
+  private(set) var kinds = BTreeWriter.PageKinds()
 
   init(_ writer: BTreeWriter) {
     self.writer = writer
@@ -209,7 +211,10 @@ final class BTreeBulkBuilder {
       for index in levels[level].cells.indices { builder.append(cell(index, level, slice.base)) }
       builder.finish()
     }
-    if level > 0 { page.link = levels[level].link }
+    if level > 0 {
+      page.link = levels[level].link
+      kinds.branches += 1
+    }
     page.epoch = writer.space.currentEpoch
     page.id = id
     made.append(BTreeSpace.DeadPage(id: id, created: page.epoch))
@@ -225,6 +230,7 @@ final class BTreeBulkBuilder {
     let reference = try writer.writeChain(key, value)
     try cache.forEachPage(of: reference) { (id, created, _) in
       made.append(BTreeSpace.DeadPage(id: id, created: created))
+      kinds.overflow += 1
     }
     return reference
   }

@@ -65,6 +65,7 @@ extension BTreeEngine {
       }
       try checkpointer.runLocked(trims: false)
       let builder = BTreeBulkBuilder(writer)
+      let kinds = writer.kinds
       do throws(StorageError) {
         var loader = BulkLoader(builder: builder, maximumValueBytes: options.maximumValueBytes)
         try body(&loader)
@@ -74,6 +75,7 @@ extension BTreeEngine {
         gate.lock.withLock {
           root.store(id: newRoot, height: height)
           writer.entries = builder.entries
+          writer.kinds = builder.kinds
           writer.serial &+= 1
           writer.counters.userBytes &+= loader.userBytes
           for page in old { cache.bump(page.id) }
@@ -82,6 +84,7 @@ extension BTreeEngine {
       } catch {
         // Nothing refers to the pages: they belong to no epoch that a holder could need.
         space.unlink(builder.made.map { BTreeSpace.DeadPage(id: $0.id, created: .max) })
+        gate.lock.withLock { writer.kinds = kinds }
         throw error
       }
       do throws(StorageError) { try checkpointer.runLocked(trims: true) } catch {

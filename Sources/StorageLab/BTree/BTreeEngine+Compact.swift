@@ -32,12 +32,14 @@ extension BTreeEngine {
     }
     defer { space.release(holder) }
     let builder = BTreeBulkBuilder(writer)
+    let kinds = writer.kinds
     var old: [BTreeSpace.DeadPage] = []
     do throws(StorageError) {
       try copyTree(holder.root, to: builder, &old)
       let (newRoot, height) = try builder.finish()
       gate.lock.withLock {
         root.store(id: newRoot, height: height)
+        writer.kinds = builder.kinds
         writer.serial &+= 1
         for page in old { cache.bump(page.id) }
         space.unlink(old)
@@ -45,6 +47,7 @@ extension BTreeEngine {
     } catch {
       // Nothing refers to the copy: it belongs to no epoch that a holder could need.
       space.unlink(builder.made.map { BTreeSpace.DeadPage(id: $0.id, created: .max) })
+      gate.lock.withLock { writer.kinds = kinds }
       throw error
     }
   }

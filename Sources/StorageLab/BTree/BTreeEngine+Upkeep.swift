@@ -47,6 +47,39 @@ extension BTreeEngine {
 }
 
 extension BTreeEngine {
+  /// Complexity: O(snapshots).
+  public func shape() -> [EngineStatistics.Detail] {
+    if (try? checkOpen()) == nil { return [] }
+    let (kinds, made, height) = gate.lock.withLock {
+      (writer.kinds, writer.counters.pagesMade, root.height)
+    }
+    let pages = space.counts
+    // Those of the newest tree, without the superblocks.
+    let tree = pages.pages - Int(BTreePage.firstPage) - pages.free - pages.dead - pages.list
+    var shape: [EngineStatistics.Detail] = [.init("page.size", Double(cache.pageSize))]
+    if let kinds {
+      shape += [
+        .init("pages.leaf", Double(tree - kinds.branches - kinds.overflow)),
+        .init("pages.branch", Double(kinds.branches)),
+        .init("pages.overflow", Double(kinds.overflow)),
+      ]
+    } else {
+      shape.append(.init("pages.tree", Double(tree)))
+    }
+    let lastMade = checkpointer.lastPagesMade.load(ordering: .relaxed)
+    return shape + [
+      .init("pages.held", Double(pages.dead)),
+      .init("pages.freeList", Double(pages.list)),
+      .init("pages.free", Double(pages.free)),
+      .init("pages.sinceCheckpoint", Double(made &- lastMade)),
+      .init("height", Double(height)),
+      .init("log.bytes", Double(log?.bytesInUse ?? 0)),
+      .init("cache.bytes", Double(cache.residentBytes)),
+    ]
+  }
+}
+
+extension BTreeEngine {
   /// The registry's entry, with the tuning by default.
   public static let registryEntry = EngineRegistry.Entry(
     name: engineName,

@@ -57,6 +57,8 @@ final class BTreeOpening {
     let root = BTreeRoot(id: superblock.root, height: Int(superblock.height))
     let writer = BTreeWriter(
       cache: cache, space: space, root: root, entries: superblock.entries)
+    // An empty leaf and nothing else; what the log adds is counted as it is replayed.
+    if superblock.entries == 0 && superblock.height == 1 { writer.kinds = .init() }
     let isDamaged = copies.slots.contains {
       if case .failure(.damaged) = $0 { true } else { false }
     }

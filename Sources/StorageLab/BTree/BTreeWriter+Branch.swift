@@ -136,6 +136,7 @@ extension BTreeWriter {
       cache.unpin(id)
     }
     counters.pagesMade &+= UInt64(pages)
+    kinds?.overflow += pages
     return ChainReference(first: ids[0], keyBytes: keyRest.count, length: length)
   }
 
@@ -158,6 +159,7 @@ extension BTreeWriter {
     try cache.forEachPage(of: reference) { (id, created, _) in
       pages.append(BTreeSpace.DeadPage(id: id, created: created))
     }
+    kinds?.overflow -= pages.count
     space.unlink(pages)
   }
 }

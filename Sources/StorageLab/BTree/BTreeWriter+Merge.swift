@@ -41,7 +41,7 @@ extension BTreeWriter {
       // Only the path's pages are held; deeper ones are looked at when they are roots.
       guard id == path[0].id, page.isBranch, page.count == 0 else { return }
       root.store(id: page.link, height: root.height - 1)
-      unlink(id, created: page.epoch)
+      unlink(id, page)
       return
     }
   }
@@ -115,7 +115,7 @@ extension BTreeWriter {
       isLeaf && separator.keyContinues
       ? ChainReference(cache.page(parent).branchPayload(separator)) : nil
     edit(parent) { $0.removeCell(at: pair.index) }
-    unlink(pair.right, created: cache.page(pair.right).epoch)
+    unlink(pair.right, cache.page(pair.right))
     if let chain { try freeChain(chain) }
     path[pair.level].index = pair.index
     path[pair.level + 1].id = left
@@ -130,7 +130,7 @@ extension BTreeWriter {
     if isMutable(page) { return id }
     let copied = try copy(page)
     edit(parent) { $0.setChild(index, copied) }
-    unlink(id, created: page.epoch)
+    unlink(id, page)
     return copied
   }
 
@@ -217,7 +217,7 @@ extension BTreeWriter {
     if parent.count == 0 {
       if level - 1 == 0 { return try becomeEmpty() }
       try removeChild(level - 1)
-      return unlink(id, created: page.epoch)
+      return unlink(id, page)
     }
     let index = path[level - 1].index
     let slot = max(0, index - 1)
@@ -228,7 +228,7 @@ extension BTreeWriter {
       if index == 0 { parent.link = parent.child(1) }
       parent.removeCell(at: slot)
     }
-    unlink(id, created: page.epoch)
+    unlink(id, page)
     if let chain { try freeChain(chain) }
     if parent.used < thinBytes { try rebalance(level - 1) }
   }
@@ -241,7 +241,7 @@ extension BTreeWriter {
       page.format(.leaf, level: 0, epoch: 0, id: id)
     }
     root.store(id: leaf, height: 1)
-    unlink(oldRoot, created: cache.page(oldRoot).epoch)
-    unlink(oldChild, created: cache.page(oldChild).epoch)
+    unlink(oldRoot, cache.page(oldRoot))
+    unlink(oldChild, cache.page(oldChild))
   }
 }

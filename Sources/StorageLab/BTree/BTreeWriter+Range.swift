@@ -82,6 +82,8 @@ extension BTreeWriter {
     var pages: [BTreeSpace.DeadPage] = []
     var chainPages: [BTreeSpace.DeadPage] = []
     var entries: UInt64 = 0
+    /// Below its root.
+    var branches = 0
   }
 
   private func removeSubtree(_ level: Int) throws(StorageError) {
@@ -91,6 +93,8 @@ extension BTreeWriter {
     try removeChild(level)
     // `removeChild` unlinked the subtree's root.
     for page in subtree.pages.dropFirst() { unlink(page.id, created: page.created) }
+    kinds?.branches -= subtree.branches
+    kinds?.overflow -= subtree.chainPages.count
     space.unlink(subtree.chainPages)
     entries &-= subtree.entries
   }
@@ -106,6 +110,7 @@ extension BTreeWriter {
   private func collect(_ id: UInt32, _ subtree: inout Subtree) throws(StorageError) {
     let page = try cache.pin(id)
     defer { cache.unpin(id) }
+    if page.isBranch && !subtree.pages.isEmpty { subtree.branches += 1 }
     subtree.pages.append(BTreeSpace.DeadPage(id: id, created: page.epoch))
     if page.isLeaf { subtree.entries += UInt64(page.count) }
     if page.mayHaveChains {

@@ -25,6 +25,14 @@ final class BTreeWriter: @unchecked Sendable {
   /// Operations applied: tells snapshots whether anything changed.
   var serial: UInt64 = 0
   var counters = Counters()
+  /// Nil when the tree was not seen to grow from nothing: counting its pages would mean reading it.
+  var kinds: PageKinds?
+
+  /// Pages of the newest tree that are no leaves.
+  struct PageKinds {
+    var branches = 0
+    var overflow = 0
+  }
 
   struct Counters {
     var splits: UInt64 = 0
@@ -334,6 +342,7 @@ final class BTreeWriter: @unchecked Sendable {
     fill(page, id)
     page.epoch = space.currentEpoch
     page.id = id
+    if page.isBranch { kinds?.branches += 1 }
     cache.unlatchEdited(id)
     pins.append(id)
     counters.pagesMade &+= 1
@@ -347,7 +356,13 @@ final class BTreeWriter: @unchecked Sendable {
     cache.unlatchEdited(id)
   }
 
-  /// The newest tree no longer refers to page `id`. REQUIRES: some page is held.
+  /// The newest tree no longer refers to the page. REQUIRES: it is held.
+  func unlink(_ id: UInt32, _ page: BTreePage) {
+    if page.isBranch { kinds?.branches -= 1 }
+    unlink(id, created: page.epoch)
+  }
+
+  /// The same of one that is not held; the caller counts it. REQUIRES: some page is held.
   func unlink(_ id: UInt32, created: UInt64) {
     cache.bump(id)
     unlinked.append(BTreeSpace.DeadPage(id: id, created: created))
@@ -374,7 +389,7 @@ final class BTreeWriter: @unchecked Sendable {
     } else {
       edit(path[level - 1].id) { $0.setChild(path[level - 1].index, id) }
     }
-    unlink(oldID, created: old.epoch)
+    unlink(oldID, old)
     path[level].id = id
   }
 

@@ -8,8 +8,9 @@ public protocol LabClock: Sendable {
   /// Milliseconds since 1970 began, UTC, as far as the machine knows; may jump, also back. For
   /// what outlives the process: when a record was written, when it expires.
   var unixMilliseconds: UInt64 { get }
-  /// Returns at `deadline` of this clock or as shortly after as it can. A simulated clock moves on.
-  func wait(until deadline: UInt64)
+  /// Returns at `deadline` of this clock or as shortly after as it can: sleeps, then keeps the
+  /// processor busy for the last `spin` nanoseconds at most. A simulated clock moves on.
+  func wait(until deadline: UInt64, spin: UInt64)
 }
 
 extension LabClock {
@@ -18,12 +19,16 @@ extension LabClock {
 
   /// Sleeps until shortly before, since a sleeper is woken late, then spins.
   public func wait(until deadline: UInt64) {
+    wait(until: deadline, spin: ClockWait.longestSpin)
+  }
+
+  public func wait(until deadline: UInt64, spin: UInt64) {
     while true {
       let now = nanoseconds
       if now >= deadline { return }
       let left = deadline &- now
-      if left > ClockWait.longestSpin {
-        LabThread.sleep(nanoseconds: left &- ClockWait.longestSpin)
+      if left > spin {
+        LabThread.sleep(nanoseconds: left &- spin)
       } else {
         lab_spin_hint()
       }

@@ -17,6 +17,9 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
   /// Whether each workload on a filled database begins from a start with no more of it in memory
   /// than the cache budget; nil, as in older bundles, is no.
   public var isCold: Bool?
+  /// Whether each workload on a filled database gets one of its own, filled for it alone, so that
+  /// nothing is left of those before; nil, as in older bundles, is no.
+  public var loadsAnew: Bool?
   /// Set when the run overrides the workloads' own distributions.
   public var distribution: Distribution?
   /// Of the zipfian distributions; nil, as in older bundles, is YCSB's 0.99.
@@ -25,6 +28,8 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
   public var offered: OfferedLoad?
   public var seed: UInt64 = 42
   public var rounds = 5
+  /// Rounds before the first that counts, of fewer requests each; nil, as in older bundles, is none.
+  public var warmUp: Int? = 1
 
   public enum KeyStyle: String, Sendable, Codable, CaseIterable {
     /// The record's number in 16 digits, as in `db_bench`.
@@ -55,6 +60,8 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
       "operations must lie between 1 and 10,000,000,000")
     try demand(threads >= 1 && threads <= 256, "threads must lie between 1 and 256")
     try demand(rounds >= 1 && rounds <= 1_000, "rounds must lie between 1 and 1,000")
+    try demand(
+      (0...100).contains(warmUpRounds), "rounds to warm up must lie between 0 and 100")
     let exponents = Zipfian.exponents
     try demand(
       zipfExponent.map(exponents.contains) ?? true,
@@ -68,17 +75,25 @@ public struct BenchConfiguration: Sendable, Codable, Equatable {
     _ = try durabilityClass()
   }
 
-  /// What a workload is asked for; what fills a database for others goes as fast as it can.
-  func load(of workload: Workload) -> RequestLoad {
-    RequestLoad(
-      operations: operations, offered: workloads.contains(workload.name) ? offered : nil)
+  var warmUpRounds: Int { warmUp ?? 0 }
+
+  /// Of the requests, in a round to warm up.
+  static let warmUpShare = 0.25
+
+  /// What a workload is asked for; what fills a database for others goes as fast as it can. To warm
+  /// up, workloads that need not go through every record make fewer requests.
+  func load(of workload: Workload, isWarmUp: Bool = false) -> RequestLoad {
+    let share = isWarmUp ? BenchConfiguration.warmUpShare : 1
+    return RequestLoad(
+      operations: max(1, Int(Double(operations) * share)),
+      offered: workloads.contains(workload.name) ? offered : nil)
   }
 
   /// Whether counts lie where `validate` wants them: what a damaged bundle need not.
   var hasValidNumbers: Bool {
     (1...1_000_000_000).contains(records) && (0...1 << 30).contains(valueBytes)
       && (1...10_000_000_000).contains(operations) && (1...256).contains(threads)
-      && (1...1_000).contains(rounds) && cacheBytes >= 0
+      && (1...1_000).contains(rounds) && (0...100).contains(warmUpRounds) && cacheBytes >= 0
       && (zipfExponent.map(Zipfian.exponents.contains) ?? true)
   }
 

@@ -18,10 +18,14 @@ public struct BenchEnvironment: Sendable {
   public var processorSeconds: @Sendable () -> Double = { ProcessUsage.processorSeconds() }
   /// Bytes that this process has handed to system calls that write, so far.
   public var processBytesWritten: @Sendable () -> UInt64 = { ProcessUsage.bytesWritten() }
+  /// Counts this process's allocations; nil where the program has no counter.
+  public var allocations: AllocationCounter?
   /// What the operating system has counted as this process's I/O; nil where it does not tell.
   public var systemIO: @Sendable () -> SystemIO? = { ProcessUsage.systemIO() }
   /// How busy the machine is; nil where it does not tell.
   public var systemLoad: @Sendable () -> SystemLoad? = { ProcessUsage.systemLoad() }
+  /// Processors that threads can run on at the same time.
+  public var processors = ProcessUsage.processors
   /// Asked between measurements: whether the run shall end with what it has.
   public var isInterrupted: @Sendable () -> Bool = { false }
   /// Blocks that the files below a directory take.
@@ -42,6 +46,9 @@ public struct BenchEnvironment: Sendable {
 
 /// What the operating system says about this process and its files.
 public enum ProcessUsage {
+  /// One at least.
+  static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
   /// 0 where the system does not tell.
   public static func residentBytes() -> Int64 {
     guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .ascii) else {

@@ -28,6 +28,9 @@ public struct BenchMeasurement: Sendable, Codable {
   /// `timeline` begin with it too. This and all below is nil in bundles of schema 1.
   public var wallSeconds: Double?
   public var series: LatencySeries?
+  /// The database's shape on the same clock; nil of engines without one, and in bundles of schema 2
+  /// and older.
+  public var shape: ShapeSeries?
   /// The engine's events until its upkeep ended, in the order in which they ended.
   public var timeline: [TimelineEvent]?
   /// Events beyond those that are kept.
@@ -62,6 +65,9 @@ public struct BenchMeasurement: Sendable, Codable {
     /// where it keeps none.
     public var systemIO: SystemIO?
     public var settleSystemIO: SystemIO?
+    /// Calls of malloc and its kin while requests ran, of the engine's own threads too, without those
+    /// of the harness; nil where the program does not count them.
+    public var allocations: UInt64?
     /// What the engine itself counted as user bytes; held against `userBytesWritten`.
     public var engineUserBytes: UInt64 = 0
     public init() {}
@@ -182,6 +188,11 @@ extension BenchMeasurement {
     return Double(system.bytesRead) / 4096 / Double(operations)
   }
 
+  public var allocationsPerRequest: Double? {
+    guard let allocations = counters.allocations, operations > 0 else { return nil }
+    return Double(allocations) / Double(operations)
+  }
+
   /// As `Amplification.write`, by the operating system's account.
   public var systemWriteAmplification: Double? {
     guard let during = counters.systemIO, let after = counters.settleSystemIO else { return nil }
@@ -206,6 +217,7 @@ extension BenchMeasurement {
     let counts = [operations, items, counters.found, counters.missing, counters.writes]
     let rates = [seconds, rate, settleSeconds, cpuSeconds, makingSeconds]
     guard counts.allSatisfy({ $0 < limit }), rates.allSatisfy(\.isFinite) else { return false }
+    if let shape, !shape.isCoherent { return false }
     guard let series else { return true }
     let count = series.requests.count
     return series.sliceSeconds > 0 && series.sliceSeconds.isFinite

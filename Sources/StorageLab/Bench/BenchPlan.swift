@@ -1,6 +1,6 @@
 /// The workloads of a run in groups that share a database each: a group begins empty, is
 /// loaded if its first workload does not do that itself, and goes on with what the workloads
-/// before left.
+/// before left; or each workload is a group.
 struct BenchPlan: Sendable {
   struct Group: Sendable {
     var family: Workload.Family
@@ -34,6 +34,7 @@ struct BenchPlan: Sendable {
       let mayJoin =
         groups.last.map {
           $0.family == workload.family && $0.durability == durability && !workload.startsEmpty
+            && configuration.loadsAnew != true
         } ?? false
       if !mayJoin {
         groups.append(Group(family: workload.family, durability: durability, workloads: []))
@@ -47,9 +48,9 @@ struct BenchPlan: Sendable {
 
   var needsAirports: Bool { groups.contains { $0.family == .airports } }
 
-  /// Engine turns in all rounds.
+  /// Engine turns in all rounds, those to warm up included.
   func turns(_ configuration: BenchConfiguration) -> Int {
     groups.reduce(0) { $0 + $1.workloads.count } * configuration.engines.count
-      * configuration.rounds
+      * (configuration.warmUpRounds + configuration.rounds)
   }
 }

@@ -2,7 +2,8 @@ import Foundation
 
 /// Runs a configuration: in each round every group of workloads gets a fresh database per
 /// engine, and the engines take turns at each workload, another one first each time, so that
-/// what the machine does meanwhile falls on all of them alike.
+/// what the machine does meanwhile falls on all of them alike. Rounds to warm up come first: they are
+/// measured like the others and thrown away.
 public struct BenchRunner {
   private let configuration: BenchConfiguration
   private let plan: BenchPlan
@@ -38,7 +39,7 @@ public struct BenchRunner {
   /// removed in any case. An interrupted run ends after the measurement under way, with what it
   /// has.
   public func run(
-    startedAt: String, repeating original: RunBundle? = nil
+    startedAt: String, repeating original: OriginalRun? = nil
   ) throws(StorageError) -> RunBundle {
     let start = environment.clock.nanoseconds
     let load = environment.systemLoad()
@@ -47,7 +48,7 @@ public struct BenchRunner {
       machine: MachineDescription.current(workDirectory: environment.workDirectory))
     bundle.overhead = try HarnessOverhead.measure(
       valueBytes: min(configuration.valueBytes, 4_096), seed: configuration.seed,
-      clock: environment.clock)
+      clock: environment.clock, allocations: environment.allocations)
     bundle.syncNanoseconds = syncTime()
     bundle.repeats = original.map { .init(of: $0, on: bundle.machine) }
     var collected = plan.groups.map { group in
@@ -55,16 +56,13 @@ public struct BenchRunner {
     }
     var turn = 0
     let turns = plan.turns(configuration)
-    for round in 0..<configuration.rounds where !environment.isInterrupted() {
+    for round in Round.all(configuration) where !environment.isInterrupted() {
       for (groupIndex, group) in plan.groups.enumerated() {
         let isKept =
-          environment.keepsLastDatabases && round + 1 == configuration.rounds
-          && groupIndex + 1 == plan.groups.count
-        try runGroup(group, isKept: isKept, round: round, &collected[groupIndex]) {
-          workload, engine in
+          environment.keepsLastDatabases && round.isLast && groupIndex + 1 == plan.groups.count
+        try runGroup(group, isKept: isKept, round, &collected[groupIndex]) { workload, engine in
           environment.progress(
-            Double(turn) / Double(max(1, turns)),
-            "round \(round + 1)/\(configuration.rounds)  \(workload)  \(engine)")
+            Double(turn) / Double(max(1, turns)), "\(round.text)  \(workload)  \(engine)")
           turn += 1
         }
       }
@@ -106,6 +104,26 @@ public struct BenchRunner {
     return times.sorted()[2]
   }
 
+  /// One of a run's rounds, in their order.
+  private struct Round {
+    /// Counts those to warm up too, so that engines go on to take turns.
+    let number: Int
+    /// Which of the rounds that count; negative to warm up.
+    let index: Int
+    let count: Int
+
+    var isWarmUp: Bool { index < 0 }
+    var isLast: Bool { index + 1 == count }
+    var text: String { isWarmUp ? "warming up" : "round \(index + 1)/\(count)" }
+
+    static func all(_ configuration: BenchConfiguration) -> [Round] {
+      let warmUp = configuration.warmUpRounds
+      return (0..<warmUp + configuration.rounds).map {
+        Round(number: $0, index: $0 - warmUp, count: configuration.rounds)
+      }
+    }
+  }
+
   private struct Collected {
     var rounds: [BenchMeasurement] = []
     var events: [Event] = []
@@ -120,7 +138,7 @@ public struct BenchRunner {
   }
 
   private func runGroup(
-    _ group: BenchPlan.Group, isKept: Bool, round: Int, _ collected: inout [[Collected]],
+    _ group: BenchPlan.Group, isKept: Bool, _ round: Round, _ collected: inout [[Collected]],
     _ announce: (String, String) -> Void
   ) throws(StorageError) {
     let source = source(group)
@@ -141,15 +159,17 @@ public struct BenchRunner {
     }
     for (index, workload) in group.workloads.enumerated() {
       for position in 0..<sessions.count where !environment.isInterrupted() {
-        let engine = (position + round + index) % sessions.count
+        let engine = (position + round.number + index) % sessions.count
         let session = sessions[engine]
         announce(workload.name, session.name)
-        collected[index][engine].rounds.append(
-          try session.run(workload, configuration.load(of: workload), round: round))
+        let load = configuration.load(of: workload, isWarmUp: round.isWarmUp)
+        let measured = try session.run(workload, load, round: round.index)
+        if round.isWarmUp { continue }
+        collected[index][engine].rounds.append(measured)
         collected[index][engine].events += session.lastEvents
       }
     }
-    if round + 1 == configuration.rounds && !environment.isInterrupted() {
+    if round.isLast && !environment.isInterrupted() {
       for session in sessions { try session.checkEverything() }
     }
     // A close that fails is an engine's fault too; the defer only cleans up after errors.

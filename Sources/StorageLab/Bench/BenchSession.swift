@@ -97,8 +97,10 @@ final class BenchSession {
       cpuSeconds: max(0, cpu - summary.harnessProcessorSeconds), space: space,
       peakResidentBytes: peak, residentBytes: residentBytes,
       makingSeconds: summary.makingSeconds)
+    measurement.counters.allocations = done.allocations
     measurement.wallSeconds = Double(wall) / 1e9
     measurement.series = SliceRecorder.series(done.threads.map(\.loop.slices))
+    measurement.shape = done.threads.first?.shape
     measurement.timeline = lastEvents.map { TimelineEvent($0, epoch: done.epoch) }
     measurement.droppedEvents = taken.dropped
     measurement.details = settled.engine.details.filter { $0.value != 0 }
@@ -215,6 +217,10 @@ final class BenchSession {
     var loop: LoopResult
     var tally: RequestExecutor.Tally
     var inserted: Int
+    /// Of the thread, its requests and all else.
+    var allocations: UInt64
+    /// What the database looked like meanwhile; of one thread.
+    var shape: ShapeSeries?
   }
 
   private struct Outcome {
@@ -223,6 +229,8 @@ final class BenchSession {
     var beside = RequestExecutor.Tally()
     /// When the requests began.
     var epoch: UInt64
+    /// Of the requests and of the engine's threads meanwhile.
+    var allocations: UInt64?
   }
 
   private final class ThreadBox: @unchecked Sendable {
@@ -253,6 +261,8 @@ final class BenchSession {
   private func runThreads(
     _ workload: Workload, _ load: RequestLoad
   ) throws(StorageError) -> Outcome {
+    let ownBefore = environment.allocations.map { $0.thread() } ?? 0
+    let allBefore = environment.allocations.map { $0.process() } ?? 0
     let writer = workload.backgroundPutsPerSecond > 0 ? BackgroundWriter() : nil
     // The writer counts as a thread, so that it has records of its own.
     let threads = configuration.threads
@@ -291,6 +301,14 @@ final class BenchSession {
       outcome.threads.append(try ended.get())
     }
     if let writerError { throw writerError }
+    if let counter = environment.allocations {
+      // This thread may be the one that sent the requests.
+      let others = threads == 1 ? 0 : outcome.threads.reduce(0) { $0 &+ $1.allocations }
+      let harness = counter.thread() &- ownBefore &+ others
+      let requests = outcome.threads.reduce(0) { $0 &+ $1.loop.allocations.count }
+      let all = counter.process() &- allBefore &+ requests
+      outcome.allocations = all > harness ? all - harness : 0
+    }
     insertBase += (outcome.threads.map(\.inserted).max() ?? 0) * threads
     if let writer { outcome.beside = writer.tally }
     return outcome
@@ -306,16 +324,26 @@ final class BenchSession {
       let executor = RequestExecutor(
         engine, name: name, source, ledger, isAlone: isAlone,
         sheet: AnswerSheet(source, ledger, workload: workload))
+      let shape = thread == 0 ? ShapeRecorder(engine, epoch: assignment.epoch) : nil
+      shape?.keep(environment.clock.nanoseconds)
       let result: LoopResult
       if let queue = assignment.queue {
         var loop = OpenLoop(clock: environment.clock, queue: queue, epoch: assignment.epoch)
+        if configuration.threads > environment.processors { loop.spin = 0 }
+        loop.allocations = environment.allocations
+        loop.shape = shape
         result = try loop.run(&stream, arena, executor)
       } else {
-        var loop = ClosedLoop(clock: environment.clock, epoch: assignment.epoch)
+        var loop = ClosedLoop(
+          clock: environment.clock, epoch: assignment.epoch, allocations: environment.allocations)
+        loop.shape = shape
         result = try loop.run(&stream, arena, executor)
       }
+      shape?.keep(environment.clock.nanoseconds)
       return .success(
-        ThreadOutcome(loop: result, tally: executor.tally, inserted: stream.inserted))
+        ThreadOutcome(
+          loop: result, tally: executor.tally, inserted: stream.inserted,
+          allocations: environment.allocations.map { $0.thread() } ?? 0, shape: shape?.series))
     } catch { return .failure(error) }
   }
 

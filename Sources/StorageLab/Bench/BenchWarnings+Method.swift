@@ -8,13 +8,7 @@ extension BenchWarning {
           .partial,
           "interrupted: measurements are missing, and the databases were not read back at the end"))
     }
-    if let repeats = bundle.repeats, !repeats.differences.isEmpty {
-      warnings.append(
-        BenchWarning(
-          .otherMachine,
-          "repeats the run of \(repeats.startedAt) under other conditions: "
-            + repeats.differences.joined(separator: "; ")))
-    }
+    if let repeats = bundle.repeats { warnings += otherConditions(repeats) }
     if let time = bundle.syncNanoseconds, time < leastSync, !isMemory(bundle.machine) {
       warnings.append(
         BenchWarning(
@@ -23,6 +17,16 @@ extension BenchWarning {
             + "the file system does not sync, and durability costs nothing here"))
     }
     return warnings + busy(bundle.load) + short(bundle) + harness(bundle) + engines(bundle)
+  }
+
+  private static func otherConditions(_ repeats: RunBundle.Repetition) -> [BenchWarning] {
+    if repeats.differences.isEmpty { return [] }
+    return [
+      BenchWarning(
+        .otherMachine,
+        "repeats the run of \(repeats.startedAt) under other conditions: "
+          + repeats.differences.joined(separator: "; "))
+    ]
   }
 
   /// Flash with a capacitor takes 10 µs; a system call alone less than one.
@@ -159,6 +163,7 @@ extension BenchWarning {
   /// Of a search for a capacity.
   static func all(_ report: CapacityReport, load: MachineLoad?) -> [BenchWarning] {
     var warnings = machine(report.machine) + busy(load)
+    if let repeats = report.repeats { warnings += otherConditions(repeats) }
     if report.isPartial {
       warnings.insert(BenchWarning(.partial, "interrupted: rates are missing"), at: 0)
     }

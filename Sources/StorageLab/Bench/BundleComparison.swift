@@ -14,6 +14,9 @@ public struct BundleComparison: Sendable, Codable {
   /// Workloads and engines of only one of the runs, as `workload, engine`.
   public var onlyInBaseline: [String] = []
   public var onlyInSubject: [String] = []
+  /// Of the verdicts that claim a difference, how many would do so by chance if there were none at
+  /// all: so many of a hundred as the confidence leaves out.
+  public private(set) var expectedFalseVerdicts = 0.0
 
   /// `subject` is judged: *faster* says that it was faster than `baseline`.
   public init(_ subject: RunBundle, against baseline: RunBundle) {
@@ -41,6 +44,26 @@ public struct BundleComparison: Sendable, Codable {
       }
     }
     onlyInBaseline = unmatched.sorted()
+    let judged = rows.count { $0.comparison.outcome != .tooFewRounds }
+    expectedFalseVerdicts = Double(judged) * (1 - Comparison.confidence)
+  }
+
+  /// How the rows were judged, and how far the number of them is to be thought of.
+  public var sentence: String {
+    func count(_ outcome: Comparison.Outcome) -> Int {
+      rows.count { $0.comparison.outcome == outcome }
+    }
+    let outcomes: [Comparison.Outcome] = [.faster, .slower, .cannotTell, .tooFewRounds]
+    let parts = outcomes.filter { count($0) > 0 }.map { "\(count($0)) \($0.words)" }
+    var text = "\(rows.count) row\(rows.count == 1 ? "" : "s") compared: "
+    text += parts.joined(separator: ", ") + "."
+    if expectedFalseVerdicts > 0 {
+      text +=
+        " Each verdict has a confidence of \(Int((Comparison.confidence * 100).rounded())) %: of so "
+        + "many, \(Quantity.ratio(expectedFalseVerdicts)) would claim a difference by chance if "
+        + "there were none."
+    }
+    return text
   }
 
   private static func differences(_ subject: RunBundle, _ baseline: RunBundle) -> [String] {
@@ -54,6 +77,9 @@ public struct BundleComparison: Sendable, Codable {
     note("memory", "\(mine.memoryBytes) B", "\(other.memoryBytes) B")
     note("kernel", mine.kernel, other.kernel)
     note("file system", mine.fileSystem, other.fileSystem)
+    if mine.program != other.program, mine.program != nil, other.program != nil {
+      texts.append("the program: another build")
+    }
     note("build", mine.isDebugBuild ? "debug" : "release", other.isDebugBuild ? "debug" : "release")
     let (ours, theirs) = (subject.configuration, baseline.configuration)
     note(
@@ -73,6 +99,7 @@ public struct BundleComparison: Sendable, Codable {
       "Zipf exponent", "\(ours.zipfExponent ?? Zipfian.defaultExponent)",
       "\(theirs.zipfExponent ?? Zipfian.defaultExponent)")
     note("seed", "\(ours.seed)", "\(theirs.seed)")
+    note("rounds to warm up", "\(ours.warmUpRounds)", "\(theirs.warmUpRounds)")
     return texts
   }
 }

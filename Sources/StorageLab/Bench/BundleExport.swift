@@ -1,6 +1,6 @@
 import Foundation
 
-/// A bundle in the forms that other programs read.
+/// What is kept in the forms that other programs read.
 public enum BundleExport {
   // MARK: CSV
 
@@ -10,19 +10,55 @@ public enum BundleExport {
     "served_per_s", "service_p50_ns", "service_p99_ns", "longest_lag_ns", "user_bytes_written",
     "user_bytes_returned", "file_bytes_written", "file_bytes_read", "syncs", "settle_s", "cpu_s",
     "data_bytes", "log_bytes", "live_bytes", "cache_hits", "cache_misses", "peak_resident_bytes",
+    "allocations",
   ]
 
   /// A line per workload, engine and round (RFC 4180). What was not measured is empty.
   public static func csv(_ bundle: RunBundle) -> String {
-    var text = columns.joined(separator: ",") + "\r\n"
-    for workload in bundle.workloads {
-      for engine in workload.engines {
-        for round in engine.rounds {
-          text += cells(workload, engine, round).map(quoted).joined(separator: ",") + "\r\n"
+    line(columns) + bundle.workloads.map { lines($0) }.joined()
+  }
+
+  /// As of a run; a line begins with the axis, the point's value and its place on the axis.
+  public static func csv(_ sweep: Sweep) -> String {
+    line(["axis", "value", "position"] + columns)
+      + sweep.points.map { point in
+        let position = point.position.map { String($0) } ?? ""
+        return lines(point.result, after: [sweep.axis.rawValue, point.value, position])
+      }.joined()
+  }
+
+  /// A line per trial of a search.
+  public static func csv(_ report: CapacityReport) -> String {
+    let columns = [
+      "workload", "engine", "sustained", "offered_per_s", "served_per_s", "p50_ns", "p99_ns",
+      "p999_ns", "max_ns", "service_p50_ns", "service_p99_ns", "objective_ns", "seconds",
+      "settle_s",
+    ]
+    return line(columns)
+      + report.engines.flatMap { engine in
+        engine.trials.map { trial in
+          let latency = trial.latency
+          var cells = [report.workload, engine.engine, String(trial.isSustained)]
+          cells += [trial.offeredRate, trial.servedRate].map { String($0) }
+          cells += [
+            latency.p50, latency.p99, latency.p999, latency.maximum, trial.service.p50,
+            trial.service.p99, trial.objectiveValue,
+          ].map { String($0) }
+          return line(cells + [trial.seconds, trial.settleSeconds].map { String($0) })
         }
-      }
-    }
-    return text
+      }.joined()
+  }
+
+  private static func lines(
+    _ workload: RunBundle.WorkloadResult, after first: [String] = []
+  ) -> String {
+    workload.engines.flatMap { engine in
+      engine.rounds.map { line(first + cells(workload, engine, $0)) }
+    }.joined()
+  }
+
+  private static func line(_ cells: [String]) -> String {
+    cells.map(quoted).joined(separator: ",") + "\r\n"
   }
 
   private static func cells(
@@ -51,7 +87,7 @@ public enum BundleExport {
     cells += [
       text(hasCache ? counters.cacheHits : nil), text(hasCache ? counters.cacheMisses : nil),
     ]
-    return cells + [text(round.peakResidentBytes)]
+    return cells + [text(round.peakResidentBytes), text(counters.allocations)]
   }
 
   private static func quoted(_ cell: String) -> String {

@@ -4,10 +4,14 @@ struct ClosedLoop: LoadLoop {
   let clock: any LabClock
   /// When the measurement began, the same for all threads.
   var epoch: UInt64
+  var allocations: AllocationCounter?
+  /// Asked to look when a slice ends.
+  var shape: ShapeRecorder?
 
-  init(clock: any LabClock, epoch: UInt64? = nil) {
+  init(clock: any LabClock, epoch: UInt64? = nil, allocations: AllocationCounter? = nil) {
     self.clock = clock
     self.epoch = epoch ?? clock.nanoseconds
+    self.allocations = allocations
   }
 
   mutating func run(
@@ -25,17 +29,23 @@ struct ClosedLoop: LoadLoop {
     _ clock: Clock, _ stream: inout RequestStream, _ arena: RequestArena,
     _ executor: RequestExecutor
   ) throws(StorageError) -> LoopResult {
-    var result = LoopResult(epoch: epoch)
+    var result = LoopResult(epoch: epoch, counting: allocations)
     defer { executor.finish() }
+    result.allocations.beginRequests()
     while true {
       let making = clock.nanoseconds
+      result.allocations.beginHarness()
       let makingProcessor = ProcessUsage.threadSeconds()
       try executor.checkAnswers()
       let hasMore = arena.fill(&stream)
       result.harnessProcessorSeconds += ProcessUsage.threadSeconds() - makingProcessor
+      result.allocations.endHarness()
       var start = clock.nanoseconds
       result.makingNanoseconds &+= start &- making
-      if !hasMore { return result }
+      if !hasMore {
+        result.allocations.endRequests()
+        return result
+      }
       // One clock reading per request: the end of one is the start of the next.
       var last = start
       let slots = arena.slots
@@ -51,6 +61,9 @@ struct ClosedLoop: LoadLoop {
         last = now
         if isNewSlice {
           // What the slices took is no request's.
+          result.allocations.beginHarness()
+          shape?.look(at: now)
+          result.allocations.endHarness()
           last = clock.nanoseconds
           start &+= last &- now
         }

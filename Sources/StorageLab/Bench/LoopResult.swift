@@ -21,6 +21,8 @@ struct LoopResult: Sendable {
   var makingNanoseconds: UInt64 = 0
   /// Processor time of the thread that went into making requests and into waiting.
   var harnessProcessorSeconds = 0.0
+  /// Calls of malloc in requests, on this thread.
+  var allocations: RequestAllocations
   /// Of an open loop only.
   var paced: Paced?
 
@@ -40,7 +42,8 @@ struct LoopResult: Sendable {
     var lateMakingNanoseconds: UInt64 = 0
   }
 
-  init(epoch: UInt64 = 0) {
+  init(epoch: UInt64 = 0, counting counter: AllocationCounter? = nil) {
+    allocations = RequestAllocations(counter)
     latencies = LoopResult.emptyHistogram
     slices = SliceRecorder(epoch: epoch)
   }
@@ -59,5 +62,5 @@ struct LoopResult: Sendable {
 struct AnyClock: LabClock {
   let base: any LabClock
   var nanoseconds: UInt64 { base.nanoseconds }
-  func wait(until deadline: UInt64) { base.wait(until: deadline) }
+  func wait(until deadline: UInt64, spin: UInt64) { base.wait(until: deadline, spin: spin) }
 }

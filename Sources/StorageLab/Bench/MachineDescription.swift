@@ -26,7 +26,7 @@ public struct MachineDescription: Sendable, Codable, Equatable {
     #endif
     return MachineDescription(
       processor: field("model name", in: "/proc/cpuinfo") ?? "unknown",
-      cores: max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))),
+      cores: ProcessUsage.processors,
       memoryBytes: Int64(sysconf(Int32(_SC_PHYS_PAGES)))
         * Int64(sysconf(Int32(_SC_PAGESIZE))),
       kernel: kernel, fileSystem: mountType(of: workDirectory), isDebugBuild: isDebug,

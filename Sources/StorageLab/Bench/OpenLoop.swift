@@ -10,6 +10,12 @@ struct OpenLoop: LoadLoop {
   let queue: ArrivalQueue
   /// When the first interval begins, the same for all threads.
   let epoch: UInt64
+  /// How long to keep a processor busy before an arrival, so as not to be late: 0 where there are
+  /// fewer processors than threads, which would take them from each other.
+  var spin = ClockWait.longestSpin
+  var allocations: AllocationCounter?
+  /// Asked to look when a slice ends.
+  var shape: ShapeRecorder?
 
   /// Requests made, or answers checked, in one go: some 2 µs.
   private static let piece = 16
@@ -30,17 +36,20 @@ struct OpenLoop: LoadLoop {
     _ clock: Clock, _ stream: inout RequestStream, _ arena: RequestArena,
     _ executor: RequestExecutor
   ) throws(StorageError) -> LoopResult {
-    var result = LoopResult(epoch: epoch)
+    var result = LoopResult(epoch: epoch, counting: allocations)
     var paced = LoopResult.Paced()
     defer { executor.finish() }
     var (current, spare) = (arena, arena.twin())
     var (index, isSpareFull) = (0, spare.fill(&stream, limit: OpenLoop.piece))
     var slots: [RequestArena.Slot] = []
     let perQuarter = Double(4) / Double(max(1, queue.count))
+    result.allocations.beginRequests()
     while true {
       if index == slots.count || executor.mustCheckAnswers {
         let start = clock.nanoseconds
         let processor = ProcessUsage.threadSeconds()
+        result.allocations.beginHarness()
+        defer { result.allocations.endHarness() }
         if executor.mustCheckAnswers { try executor.checkAnswers(atMost: OpenLoop.piece) }
         if index == slots.count {
           if !isSpareFull { isSpareFull = spare.fill(&stream, limit: OpenLoop.piece) }
@@ -60,6 +69,7 @@ struct OpenLoop: LoadLoop {
       // Idle until the request is due: what that costs is the harness's.
       let isEarly = due > start
       let processor = isEarly ? ProcessUsage.threadSeconds() : 0
+      if isEarly { result.allocations.beginHarness() }
       while due > start && due &- start >= OpenLoop.leastGap {
         let began = start
         if !isSpareFull {
@@ -72,11 +82,12 @@ struct OpenLoop: LoadLoop {
         result.makingNanoseconds &+= start &- began
       }
       if due > start {
-        clock.wait(until: due)
+        clock.wait(until: due, spin: spin)
       } else if isEarly {
         paced.lateMakingNanoseconds &+= start &- due
       }
       if isEarly {
+        result.allocations.endHarness()
         result.harnessProcessorSeconds += ProcessUsage.threadSeconds() - processor
         start = max(due, clock.nanoseconds)
       }
@@ -86,7 +97,12 @@ struct OpenLoop: LoadLoop {
       index &+= 1
       let latency = min(now &- due, LoopResult.longestLatency)
       let service = min(now &- start, LoopResult.longestLatency)
-      if now >= result.slices.end { result.slices.advance(to: now) }
+      if now >= result.slices.end {
+        result.slices.advance(to: now)
+        result.allocations.beginHarness()
+        shape?.look(at: now)
+        result.allocations.endHarness()
+      }
       result.latencies.record(latency)
       result.slices.record(latency, busy: service)
       paced.service.record(service)
@@ -101,6 +117,7 @@ struct OpenLoop: LoadLoop {
       result.operations &+= 1
       result.busyNanoseconds &+= service
     }
+    result.allocations.endRequests()
     while try executor.checkAnswers(atMost: .max) {}
     result.paced = paced
     return result

@@ -1,11 +1,9 @@
-import Foundation
-
 /// A run with everything that its figures depend on: what `bundle.json` holds and every
 /// report is made from. Nothing is computed from outside it, so that it reads the same on
 /// another day and another machine.
 public struct RunBundle: Sendable, Codable {
   /// The newest schema that this build reads and the one that it writes.
-  public static let newestSchema = 2
+  public static let newestSchema = 3
   public static let fileName = "bundle.json"
 
   public var schema = RunBundle.newestSchema
@@ -30,9 +28,9 @@ public struct RunBundle: Sendable, Codable {
     public var startedAt: String
     public var differences: [String]
 
-    public init(of bundle: RunBundle, on machine: MachineDescription) {
-      startedAt = bundle.startedAt
-      differences = machine.differences(from: bundle.machine)
+    public init(of original: OriginalRun, on machine: MachineDescription) {
+      startedAt = original.startedAt
+      differences = machine.differences(from: original.machine)
     }
   }
 
@@ -48,6 +46,11 @@ public struct RunBundle: Sendable, Codable {
     /// Digest of the requests, the same for every engine and round.
     public var requestDigest: String
     public var engines: [EngineResult]
+
+    /// Whether everything that reports compute with is in range.
+    var isCoherent: Bool {
+      itemsPerOperation >= 1 && engines.allSatisfy { $0.rounds.allSatisfy(\.isCoherent) }
+    }
   }
 
   public struct EngineResult: Sendable, Codable {
@@ -87,43 +90,19 @@ public struct RunBundle: Sendable, Codable {
   // MARK: Files
 
   public func encoded() throws(StorageError) -> [UInt8] {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    do { return [UInt8](try encoder.encode(self)) + [UInt8(ascii: "\n")] } catch {
-      throw StorageError(.io, "the bundle cannot be written as JSON: \(error)")
-    }
+    try BundleCoding.encode(self, "the bundle")
   }
 
-  /// Errors: `corruption` when the bytes are no bundle, `unsupportedVersion`.
+  /// Errors: `wrongFormat` when the bytes are no bundle, `unsupportedVersion`, `corruption`.
   public init(decoding bytes: [UInt8], path: String) throws(StorageError) {
-    struct Header: Decodable { var schema: Int }
-    let data = Data(bytes)
-    guard let header = try? JSONDecoder().decode(Header.self, from: data) else {
-      throw StorageError(
-        .wrongFormat, "this is no bundle of a benchmark run",
-        remedy: "Name the directory that `labctl bench` printed", path: path)
-    }
-    guard header.schema <= RunBundle.newestSchema else {
-      throw StorageError(
-        .unsupportedVersion,
-        "the bundle has schema \(header.schema); this build reads up to "
-          + "\(RunBundle.newestSchema)", remedy: "Use a newer StorageLab", path: path)
-    }
-    do { self = try JSONDecoder().decode(RunBundle.self, from: data) } catch {
-      throw .corruption("the bundle is damaged: \(error)", path: path, offset: 0)
-    }
-    guard isCoherent else {
-      throw .corruption("the bundle holds figures that no run has", path: path, offset: 0)
-    }
+    self = try BundleCoding.decode(
+      RunBundle.self, bytes, newest: RunBundle.newestSchema, "bundle of a benchmark run",
+      path: path, isCoherent: \.isCoherent)
   }
 
   /// Whether everything that reports compute with is in range.
   private var isCoherent: Bool {
-    configuration.hasValidNumbers
-      && workloads.allSatisfy { workload in
-        workload.itemsPerOperation >= 1
-          && workload.engines.allSatisfy { $0.rounds.allSatisfy(\.isCoherent) }
-      }
+    configuration.hasValidNumbers && workloads.allSatisfy(\.isCoherent)
   }
 }
 

@@ -8,6 +8,8 @@ public struct SelfComparison: Sendable, Codable {
   /// Of the first comparison; the next ones count on.
   public var seed: UInt64
   public var rounds: Int
+  /// Before them, thrown away.
+  public var warmUp: Int
   /// Threads that kept the processors busy beside.
   public var busyThreads: Int
   public var comparisons: [Comparison] = []
@@ -47,7 +49,7 @@ public struct SelfComparison: Sendable, Codable {
     defer { load.stop() }
     var result = SelfComparison(
       engine: engine, workload: workload, seed: base.seed, rounds: base.rounds,
-      busyThreads: busyThreads)
+      warmUp: base.warmUpRounds, busyThreads: busyThreads)
     for index in 0..<count {
       var configuration = base
       configuration.engines = [engine, EngineTwin.name(engine)]

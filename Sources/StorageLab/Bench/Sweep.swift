@@ -1,6 +1,6 @@
 /// The same comparison at several points of an axis: where one design overtakes another.
 public struct Sweep: Sendable, Codable {
-  public static let newestSchema = 1
+  public static let newestSchema = 2
   public static let fileName = "sweep.json"
 
   public var schema = Sweep.newestSchema
@@ -15,6 +15,10 @@ public struct Sweep: Sendable, Codable {
   public var warnings: [BenchWarning] = []
   /// Interrupted: points or rounds are missing.
   public var isPartial = false
+  /// All that were asked for, in their order; nil, as in sweeps of schema 1, is those of the points.
+  public var values: [String]?
+  /// Of the sweep that this one repeats.
+  public var repeats: RunBundle.Repetition?
 
   public struct Point: Sendable, Codable {
     public var value: String
@@ -35,8 +39,28 @@ public struct Sweep: Sendable, Codable {
   }
 }
 
-/// Runs a sweep. Where a point is a workload, all points run in one run and take turns, on one
-/// database a round; else each point is a run of its own.
+extension Sweep {
+  public func encoded() throws(StorageError) -> [UInt8] {
+    try BundleCoding.encode(self, "the sweep")
+  }
+
+  /// Errors: `wrongFormat` when the bytes are no sweep, `unsupportedVersion`, `corruption`.
+  public init(decoding bytes: [UInt8], path: String) throws(StorageError) {
+    self = try BundleCoding.decode(
+      Sweep.self, bytes, newest: Sweep.newestSchema, "sweep", path: path
+    ) { sweep in
+      sweep.base.hasValidNumbers
+        && sweep.points.allSatisfy { point in
+          point.result.isCoherent && point.result.engines.count <= sweep.engines.count
+            && (point.position?.isFinite ?? true)
+        }
+    }
+  }
+}
+
+/// Runs a sweep. Where a point is a workload, all points run in one run and take turns, each on a
+/// database filled for it alone, so that no point's writes change the next one's; else each point is
+/// a run of its own.
 public struct SweepRunner {
   private let axis: SweepAxis
   private let values: [String]
@@ -62,6 +86,8 @@ public struct SweepRunner {
     }
     self.axis = axis
     self.values = values
+    var base = base
+    base.loadsAnew = true
     self.base = base
     self.registry = registry
     self.environment = environment
@@ -81,11 +107,15 @@ public struct SweepRunner {
   }
 
   /// Errors: as `BenchRunner.run`.
-  public func run(startedAt: String) throws(StorageError) -> Sweep {
+  public func run(
+    startedAt: String, repeating original: OriginalRun? = nil
+  ) throws(StorageError) -> Sweep {
     let start = environment.clock.nanoseconds
     var sweep = Sweep(
       startedAt: startedAt, axis: axis, base: base,
       machine: MachineDescription.current(workDirectory: environment.workDirectory))
+    sweep.values = values
+    sweep.repeats = original.map { .init(of: $0, on: sweep.machine) }
     for (index, run) in runs.enumerated() where !self.environment.isInterrupted() {
       var environment = environment
       let outer = self.environment.progress
@@ -95,7 +125,7 @@ public struct SweepRunner {
       }
       let bundle = try BenchRunner(
         run.configuration, registry: registry, environment: environment
-      ).run(startedAt: startedAt)
+      ).run(startedAt: startedAt, repeating: original)
       sweep.overhead = bundle.overhead
       if bundle.isPartial == true { sweep.isPartial = true }
       for (value, workload) in zip(run.values, run.configuration.workloads) {

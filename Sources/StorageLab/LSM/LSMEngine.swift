@@ -123,6 +123,7 @@ public final class LSMEngine: StorageEngine {
   public func compact() throws(StorageError) { try tree.compact() }
   public func settle() throws(StorageError) { try tree.settle() }
   public func statistics() throws(StorageError) -> EngineStatistics { try tree.statistics() }
+  public func shape() -> [EngineStatistics.Detail] { tree.shapeFigures() }
   public func verify() throws(StorageError) -> VerificationReport { try tree.verify() }
   public func close() throws(StorageError) { try tree.close() }
 

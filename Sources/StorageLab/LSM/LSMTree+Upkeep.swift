@@ -186,6 +186,23 @@ extension LSMTree {
     return result
   }
 
+  /// Complexity: O(tables).
+  func shapeFigures() -> [EngineStatistics.Detail] {
+    if (try? checkOpen()) == nil { return [] }
+    let (version, memtables) = lock.withLock { (state.version, state.memtables) }
+    var shape: [EngineStatistics.Detail] = []
+    shape.reserveCapacity(4 + 2 * version.shape.levels.count)
+    shape.append(.init("memtables", Double(memtables.count)))
+    shape.append(.init("memtables.bytes", Double(memtables.reduce(0) { $0 + $1.byteCount })))
+    for (level, tables) in version.shape.levels.enumerated() where !tables.isEmpty {
+      shape.append(.init("level.\(level).tables", Double(tables.count)))
+      shape.append(.init("level.\(level).bytes", Double(version.shape.bytes(level))))
+    }
+    shape.append(.init("log.bytes", Double(log?.bytesInUse ?? 0)))
+    shape.append(.init("cache.bytes", Double(cache.bytesInUse)))
+    return shape
+  }
+
   private func details(
     _ version: LSMVersion, _ memtableBytes: Int, _ own: LSMStatistics
   ) -> [EngineStatistics.Detail] {

@@ -1,5 +1,3 @@
-import Histogram
-
 /// The charts of a workload's results: a function of the bundle alone, the same in a page, beside
 /// Markdown and in a notebook.
 enum BenchCharts {
@@ -20,6 +18,7 @@ enum BenchCharts {
       guard let chart = latencyOverTime(workload, engine) else { continue }
       charts.append(Named(name: "latency-over-time-\(fileName(engine.engine))", chart: chart))
     }
+    if let chart = ShapeCharts.chart(workload) { charts.append(Named(name: "shape", chart: chart)) }
     for (name, chart) in amplifications(workload) {
       charts.append(Named(name: "\(name)-amplification", chart: chart))
     }
@@ -66,28 +65,36 @@ enum BenchCharts {
   /// Latency against percentile, as far as at least ten requests took longer.
   static func percentiles(_ workload: RunBundle.WorkloadResult) -> Chart? {
     let lines = workload.engines.compactMap { engine -> Chart.Line? in
-      var merged = LoopResult.emptyHistogram
-      for round in engine.rounds {
-        guard let histogram = try? HistogramCoding.decode(round.histogram) else { return nil }
-        merged.add(histogram)
-      }
-      let samples = Double(merged.totalCount)
-      let points = percentiles.filter { samples * (1 - $0 / 100) >= 10 }.map { percentile in
-        Chart.Point(
-          1 / (1 - percentile / 100), Double(max(1, merged.valueAtPercentile(percentile))))
-      }
-      return points.count > 1 ? Chart.Line(engine.engine, points) : nil
+      percentileLine(engine, label: engine.engine)
     }
-    if lines.isEmpty { return nil }
-    return Chart(
-      "\(workload.name): latency by percentile",
+    return lines.isEmpty ? nil : percentiles(workload.name, lines)
+  }
+
+  static func percentiles(_ name: String, _ lines: [Chart.Line]) -> Chart {
+    Chart(
+      "\(name): latency by percentile",
       x: .init("percentile of the requests of all rounds", unit: .percentile, isLogarithmic: true),
       y: .init("latency", unit: .nanoseconds, isLogarithmic: true), content: .lines(lines))
   }
 
+  static func percentileLine(
+    _ engine: RunBundle.EngineResult, label: String
+  ) -> Chart.Line? {
+    guard let latencies = engine.latencies else { return nil }
+    let samples = Double(latencies.totalCount)
+    let known = percentiles.filter {
+      samples * (1 - $0 / 100) >= RunBundle.EngineResult.neededBeyond
+    }
+    let points = known.map { percentile in
+      Chart.Point(
+        1 / (1 - percentile / 100), Double(max(1, latencies.valueAtPercentile(percentile))))
+    }
+    return points.count > 1 ? Chart.Line(label, points) : nil
+  }
+
   // MARK: Over time
 
-  /// The last round: the first ones meet a machine that has yet to warm up.
+  /// The last round: the first ones may meet a machine that has yet to warm up.
   private static func shown(_ engine: RunBundle.EngineResult) -> BenchMeasurement? {
     guard let round = engine.rounds.last, let series = round.series, series.requests.count > 1
     else { return nil }
@@ -138,8 +145,6 @@ enum BenchCharts {
         })
     }
     let end = Double(series.requests.count) * series.sliceSeconds
-    let events = (round.timeline ?? []).filter { $0.start + $0.seconds >= 0 && $0.start <= end }
-    let longest = events.sorted { $0.seconds > $1.seconds }.prefix(mostMarkers)
     return Chart(
       "\(workload.name), \(engine.engine): latency over time, last round",
       x: .init("time since the first request; shaded: work in the background", unit: .seconds),
@@ -147,10 +152,16 @@ enum BenchCharts {
       content: .lines([
         line("p50", series.p50), line("p99", series.p99), line("longest", series.maximum),
       ]),
-      markers: longest.map { event in
-        Chart.Marker(
-          max(0, event.start), until: min(end, event.start + event.seconds), label(event))
-      })
+      markers: markers(round, until: end))
+  }
+
+  /// What went on in the background, the longest of it.
+  static func markers(_ round: BenchMeasurement, until end: Double) -> [Chart.Marker] {
+    let events = (round.timeline ?? []).filter { $0.start + $0.seconds >= 0 && $0.start <= end }
+    return events.sorted { $0.seconds > $1.seconds }.prefix(mostMarkers).map { event in
+      Chart.Marker(
+        max(0, event.start), until: min(end, event.start + event.seconds), label(event))
+    }
   }
 
   private static func label(_ event: TimelineEvent) -> String {

@@ -5,7 +5,8 @@ import Foundation
 enum BenchTable {
   static let columns = [
     "engine", "ops/s", "± %", "p50 µs", "p95", "p99", "p99.9", "max", "w-amp", "r-amp",
-    "s-amp", "written", "syncs", "os r/op", "os w-amp", "hit %", "cpu µs", "settle", "RSS",
+    "s-amp", "written", "syncs", "os r/op", "os w-amp", "hit %", "cpu µs", "allocs", "settle",
+    "RSS",
   ]
 
   static func title(_ workload: RunBundle.WorkloadResult) -> String {
@@ -45,6 +46,7 @@ enum BenchTable {
         Quantity.ratio(medianIfAny { engine.isPersistent ? $0.systemWriteAmplification : nil }),
         Quantity.percent(medianIfAny { $0.cacheHitRate }),
         Quantity.ratio(median { $0.cpuMicroseconds }),
+        Quantity.ratio(medianIfAny { $0.allocationsPerRequest }),
         Quantity.seconds(median { $0.settleSeconds }),
         Quantity.bytes(median { Double($0.peakResidentBytes) }),
       ]
@@ -54,7 +56,9 @@ enum BenchTable {
   private static let sparklineWidth = 48
 
   /// Throughput over time of the last round, all engines on one scale, with what went on beside.
-  static func curves(_ workload: RunBundle.WorkloadResult, threads: Int) -> [String] {
+  static func curves(
+    _ workload: RunBundle.WorkloadResult, threads: Int, _ glyphs: Glyphs
+  ) -> [String] {
     let rates = workload.engines.map { engine in
       squeezed(BenchCharts.rates(engine, threads: threads).map(\.1))
     }
@@ -68,14 +72,18 @@ enum BenchTable {
       let events = counts.sorted { $0.key < $1.key }.map {
         counted($0.value, $0.key)
       }
-      return "\(engine.engine.padded(width))  \(Sparkline.text(rates, from: 0, to: most))"
+      return "\(engine.engine.padded(width))  \(glyphs.sparkline(rates, from: 0, to: most))"
         + (events.isEmpty ? "" : "  " + events.joined(separator: ", "))
     }
   }
 
   /// `1 flush`, `2 flushes`, `3 checkpoints`.
   static func counted(_ count: Int, _ noun: String) -> String {
-    "\(count) \(noun)" + (count == 1 ? "" : noun.hasSuffix("sh") ? "es" : "s")
+    "\(count) \(count == 1 ? noun : plural(noun))"
+  }
+
+  private static func plural(_ noun: String) -> String {
+    noun + (noun.hasSuffix("sh") ? "es" : "s")
   }
 
   /// Means of neighbours, so that a line fits the terminal.
@@ -120,10 +128,9 @@ enum BenchTable {
 
   /// What else an engine did in a round, upkeep included; nil when it did none of it.
   private static func workNote(_ engine: RunBundle.EngineResult) -> String? {
-    let counts = ["splits", "flushes", "compactions", "checkpoints"].compactMap { name -> String? in
-      let rises = engine.rounds.compactMap { $0.rise(name) }
-      let median = Statistics.median(rises)
-      return median > 0 ? "\(Quantity.grouped(median)) \(name)" : nil
+    let counts = ["split", "flush", "compaction", "checkpoint"].compactMap { noun -> String? in
+      let median = Statistics.median(engine.rounds.compactMap { $0.rise(plural(noun)) })
+      return median > 0 ? "\(Quantity.grouped(median)) \(median == 1 ? noun : plural(noun))" : nil
     }
     return counts.isEmpty ? nil : "\(engine.engine) \(counts.joined(separator: ", "))"
   }
@@ -191,24 +198,38 @@ enum BenchHeader {
         label: "requests",
         text: "\(Quantity.grouped(Double(configuration.operations))) a workload and round, "
           + "\(configuration.threads) thread\(configuration.threads == 1 ? "" : "s"), "
-          + "\(configuration.rounds) round\(configuration.rounds == 1 ? "" : "s"), "
+          + BenchTable.counted(configuration.rounds, "round")
+          + (configuration.warmUpRounds > 0
+            ? " after \(configuration.warmUpRounds) to warm up, " : ", ")
           + "\(configuration.offered.map { "open loop, \($0.text)" } ?? "closed loop"); "
           + "distribution: \(distribution)"),
       Line(
         label: "harness",
-        text: String(
-          format: "adds %.0f ns to a read and %.0f ns to a put: clock, histogram, check; "
-            + "every value read is checked", bundle.overhead.readNanoseconds,
-          bundle.overhead.putNanoseconds)),
+        text: harness(bundle.overhead) + ": clock, histogram, check; every value read is checked"),
       Line(
         label: "columns",
         text:
           "ops/s: median of the rounds, ±: half its 95 % bootstrap interval, of three rounds half their range; w-amp: file bytes written per "
           + "byte put, upkeep included; r-amp: file bytes read per byte returned; s-amp: file "
           + "bytes without log per live byte; os r/op: pages of 4 KiB that the operating system "
-          + "fetched per request, os w-amp: bytes it counted as written per byte put; settle: time until no work was left; RSS: most "
+          + "fetched per request, os w-amp: bytes it counted as written per byte put; allocs: calls of malloc a request, the engine's threads' too; settle: time until no work was left; RSS: most "
           + "memory gained"),
     ]
+  }
+
+  /// What the harness adds to a request.
+  static func harness(_ overhead: HarnessOverhead) -> String {
+    var text = String(
+      format: "adds %.0f ns to a read and %.0f ns to a put", overhead.readNanoseconds,
+      overhead.putNanoseconds)
+    if let open = overhead.openLoopNanoseconds {
+      text += String(format: ", %.0f ns to a read at a rate", open)
+    }
+    if let reads = overhead.readAllocations, let puts = overhead.putAllocations {
+      let most = max(reads, puts)
+      text += ", " + (most == 0 ? "no allocation" : "\(Quantity.ratio(most)) allocations")
+    }
+    return text
   }
 
   static func text(_ warning: BenchWarning) -> String {

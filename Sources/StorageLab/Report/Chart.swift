@@ -1,5 +1,5 @@
-/// What a chart shows, without how: lines with bands of uncertainty and marked events, or bars
-/// with whiskers. `svg` draws it (`Chart+SVG.swift`); every report and notebook uses this one writer.
+/// What a chart shows, without how: lines with bands of uncertainty and marked events, bars with
+/// whiskers, areas on top of each other, or intervals about a line. `svg` draws it (`Chart+SVG.swift`); every report and notebook uses this one writer.
 public struct Chart: Sendable {
   public var title: String
   /// One or two sentences for those who do not see the picture; made from the figures when nil.
@@ -12,7 +12,13 @@ public struct Chart: Sendable {
 
   public enum Content: Sendable {
     case lines([Line])
+    /// One on top of the other, the first at the bottom. REQUIRES: points of all at the same places.
+    case areas([Line])
     case bars([Bar])
+    /// Below each other along the x axis, on which `reference` is marked.
+    case intervals([Interval], reference: Double)
+    /// Charts of lines and areas below each other, on one x axis.
+    case panels([Chart])
   }
 
   public struct Axis: Sendable {
@@ -77,6 +83,27 @@ public struct Chart: Sendable {
     }
   }
 
+  public struct Interval: Sendable {
+    public var label: String
+    public var value: Double
+    public var low: Double
+    public var high: Double
+    /// What stands beside it.
+    public var text: String
+    public var color: Int
+
+    public init(
+      _ label: String, _ value: Double, low: Double, high: Double, text: String, color: Int = 0
+    ) {
+      self.label = label
+      self.value = value
+      self.low = low
+      self.high = high
+      self.text = text
+      self.color = color
+    }
+  }
+
   public struct Marker: Sendable {
     public var x: Double
     /// Where it ends, for what took time.
@@ -106,7 +133,7 @@ public struct Chart: Sendable {
   public var summary: String {
     if let text { return text }
     switch content {
-    case .lines(let lines):
+    case .lines(let lines), .areas(let lines):
       let parts = lines.compactMap { line -> String? in
         let points = line.points.sorted { $0.x < $1.x }
         guard let first = points.first, let last = points.last else { return nil }
@@ -117,6 +144,11 @@ public struct Chart: Sendable {
     case .bars(let bars):
       let parts = bars.map { "\($0.label) \(y.unit.text($0.value))" }
       return "\(y.title). \(parts.joined(separator: "; "))."
+    case .intervals(let intervals, _):
+      let parts = intervals.map { "\($0.label) \($0.text)" }
+      return "\(x.title). \(parts.joined(separator: "; "))."
+    case .panels(let charts):
+      return charts.map { "\($0.title): \($0.summary)" }.joined(separator: " ")
     }
   }
 }

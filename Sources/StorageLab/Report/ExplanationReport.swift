@@ -33,11 +33,9 @@ public enum ExplanationReport {
   /// The first and, when it is words, the last column to the left.
   private static func table(_ header: [String], _ rows: [[String]]) -> String {
     let words = header.last.map { $0 == "how" || $0 == "what it is" } ?? false
-    guard words else { return TextReport.aligned(header, rows) }
-    let figures = TextReport.aligned(
-      Array(header.dropLast()), rows.map { Array($0.dropLast()) }
-    ).split(separator: "\n")
-    let last = [header] + rows
-    return zip(figures, last).map { "\($0)  \($1.last ?? "")\n" }.joined()
+    let figures = header.indices.dropFirst().dropLast(words ? 1 : 0)
+    var table = TextTable(header, alignRight: Set(figures), indent: 2)
+    for row in rows { table.row(row) }
+    return table.rendered()
   }
 }

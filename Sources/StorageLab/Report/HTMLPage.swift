@@ -60,6 +60,7 @@ enum HTMLPage {
     .warnings { color: var(--mark); } .verdict { font-weight: 600; } .note { color: var(--soft); }
     .charts { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
     .charts > svg { flex-basis: 34rem; max-width: 100%; }
+    .charts > svg:only-child { max-width: 56rem; }
     svg { flex: 1 1 24rem; max-width: 40rem; font: 12px system-ui, sans-serif; }
     svg text { fill: var(--ink); } svg .title { fill: var(--soft); }
     svg .label { text-anchor: end; } .whisker { stroke: var(--ink); stroke-width: 1.5; }

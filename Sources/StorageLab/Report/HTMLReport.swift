@@ -18,14 +18,14 @@ public enum HTMLReport {
     return HTMLPage.document(title: "StorageLab benchmark \(bundle.startedAt)", body: body)
   }
 
-  private static func definitions(_ lines: [BenchHeader.Line]) -> String {
+  static func definitions(_ lines: [BenchHeader.Line]) -> String {
     "<dl>\n"
       + lines.map {
         "<dt>\(HTMLPage.escaped($0.label))</dt><dd>\(HTMLPage.escaped($0.text))</dd>\n"
       }.joined() + "</dl>\n"
   }
 
-  private static func warnings(_ warnings: [BenchWarning]) -> String {
+  static func warnings(_ warnings: [BenchWarning]) -> String {
     if warnings.isEmpty { return "" }
     let items = warnings.map { "<li>\(HTMLPage.escaped(BenchHeader.text($0)))</li>\n" }
     return "<ul class=\"warnings\">\n\(items.joined())</ul>\n"

@@ -1,21 +1,14 @@
-/// A run as Markdown: the same tables and sentences as on the terminal, and the charts of the HTML
-/// page as SVG files beside it.
+/// A run or a sweep as Markdown: the same tables and sentences as on the terminal, and the charts of
+/// the HTML page as SVG files beside it.
 public enum MarkdownReport {
   public static func render(_ bundle: RunBundle) -> String {
     var text = "# Benchmark of \(bundle.startedAt)\n\n"
-    for line in BenchHeader.lines(bundle) { text += "- \(line.label): \(escaped(line.text))\n" }
-    for warning in bundle.warnings {
-      text += "- **warning**: \(escaped(BenchHeader.text(warning)))\n"
-    }
+    text += header(BenchHeader.lines(bundle), bundle.warnings)
     for workload in bundle.workloads {
       text += "\n## \(escaped(BenchTable.title(workload)))\n\n"
-      text += row(BenchTable.columns)
-      text += row(BenchTable.columns.enumerated().map { $0.offset == 0 ? "---" : "---:" })
-      for cells in BenchTable.rows(workload) { text += row(cells) }
-      text += "\n"
+      text += table(BenchTable.columns, BenchTable.rows(workload)) + "\n"
       for chart in BenchCharts.all(workload, threads: bundle.configuration.threads) {
-        let name = MarkdownReport.chartFile(workload, chart)
-        text += "![\(escaped(chart.chart.summary))](\(name))\n"
+        text += picture(chart, chartFile(workload, chart))
       }
       text += "\n"
       for note in BenchTable.notes(workload) { text += "\(escaped(note))  \n" }
@@ -37,6 +30,41 @@ public enum MarkdownReport {
         (chartFile(workload, $0), $0.chart.svg)
       }
     }
+  }
+
+  // MARK: Sweeps
+
+  public static func render(_ sweep: Sweep) -> String {
+    var text = "# Sweep of \(sweep.axis.rawValue), \(sweep.startedAt)\n\n"
+    text += header(SweepReport.headerLines(sweep), sweep.warnings) + "\n"
+    for crossover in Crossover.all(sweep) { text += "**\(escaped(crossover.sentence))**\n\n" }
+    for chart in SweepCharts.all(sweep) { text += picture(chart, chartFile(chart)) }
+    text += "\n" + table(SweepReport.columns(sweep), SweepReport.rows(sweep))
+    return text + "\n\(escaped(SweepReport.columnNote))\n"
+  }
+
+  public static func charts(_ sweep: Sweep) -> [(file: String, svg: String)] {
+    SweepCharts.all(sweep).map { (chartFile($0), $0.chart.svg) }
+  }
+
+  private static func chartFile(_ chart: BenchCharts.Named) -> String {
+    "charts/\(chart.name).svg"
+  }
+
+  // MARK: Parts
+
+  private static func header(_ lines: [BenchHeader.Line], _ warnings: [BenchWarning]) -> String {
+    lines.map { "- \($0.label): \(escaped($0.text))\n" }.joined()
+      + warnings.map { "- **warning**: \(escaped(BenchHeader.text($0)))\n" }.joined()
+  }
+
+  private static func picture(_ chart: BenchCharts.Named, _ file: String) -> String {
+    "![\(escaped(chart.chart.summary))](\(file))\n"
+  }
+
+  private static func table(_ columns: [String], _ rows: [[String]]) -> String {
+    row(columns) + row(columns.enumerated().map { $0.offset == 0 ? "---" : "---:" })
+      + rows.map(row).joined()
   }
 
   private static func row(_ cells: [String]) -> String {

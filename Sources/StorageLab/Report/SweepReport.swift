@@ -2,8 +2,9 @@ import Foundation
 
 /// A sweep as text: a row per point, a curve per engine, and where engines cross, in words.
 public enum SweepReport {
-  public static func render(_ sweep: Sweep) -> String {
-    header(sweep) + "\n" + aligned(sweep) + "  \(columnNote)\n\n" + curves(sweep) + "\n"
+  public static func render(_ sweep: Sweep, glyphs: Glyphs = .blocks) -> String {
+    header(sweep) + "\n" + TextTable.figures(columns(sweep), rows(sweep)) + "  \(columnNote)\n\n"
+      + curves(sweep, glyphs) + "\n"
       + Crossover.all(sweep).map { $0.sentence + "\n" }.joined()
   }
 
@@ -56,12 +57,8 @@ public enum SweepReport {
     }
   }
 
-  private static func aligned(_ sweep: Sweep) -> String {
-    TextReport.aligned(columns(sweep), rows(sweep))
-  }
-
-  /// One line a engine, all on one scale.
-  private static func curves(_ sweep: Sweep) -> String {
+  /// One line an engine, all on one scale.
+  private static func curves(_ sweep: Sweep, _ glyphs: Glyphs) -> String {
     let width = sweep.engines.map(\.count).max() ?? 0
     let rates = sweep.engines.indices.map { engine in
       sweep.points.map { point in
@@ -71,22 +68,7 @@ public enum SweepReport {
     }
     let most = rates.joined().max() ?? 0
     return zip(sweep.engines, rates).map { name, rates in
-      "  \(name.padded(width))  \(Sparkline.text(rates, from: 0, to: most))\n"
+      "  \(name.padded(width))  \(glyphs.sparkline(rates, from: 0, to: most))\n"
     }.joined()
-  }
-}
-
-/// Numbers as a line of eight heights.
-public enum Sparkline {
-  private static let bars = Array("▁▂▃▄▅▆▇█")
-
-  /// Values outside the range are drawn at its ends.
-  public static func text(_ values: [Double], from low: Double, to high: Double) -> String {
-    String(
-      values.map { value in
-        let part = high > low ? (value - low) / (high - low) : 0
-        guard part.isFinite else { return " " }
-        return bars[min(bars.count - 1, max(0, Int(part * Double(bars.count))))]
-      })
   }
 }

@@ -17,7 +17,7 @@ final class SteppingClock: LabClock {
 
   var nanoseconds: UInt64 { time.wrappingAdd(step, ordering: .relaxed).newValue }
 
-  func wait(until deadline: UInt64) {
+  func wait(until deadline: UInt64, spin: UInt64) {
     while now < deadline { _ = time.max(deadline, ordering: .relaxed) }
   }
 }

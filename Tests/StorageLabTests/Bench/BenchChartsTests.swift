@@ -12,6 +12,7 @@ import Testing
     configuration.records = 3_000
     configuration.operations = 5_000
     configuration.rounds = 2
+    configuration.warmUp = 0
     configuration.cacheBytes = 1 << 20
     return try BenchRunner(
       configuration, registry: .standard,
@@ -70,7 +71,7 @@ import Testing
     #expect(BenchCharts.rates(workload.engines[0], threads: 1).map(\.1) == [200, 200])
     // Four threads that were busy together as long made as many requests in a quarter of the time.
     #expect(BenchCharts.rates(workload.engines[0], threads: 4).map(\.1) == [800, 800])
-    let text = BenchTable.curves(workload, threads: 1)
+    let text = BenchTable.curves(workload, threads: 1, .blocks)
     #expect(text.contains { $0.hasPrefix("btree") && $0.hasSuffix("1 compaction, 1 flush") })
   }
 

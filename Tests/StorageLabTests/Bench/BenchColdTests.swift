@@ -18,6 +18,7 @@ import Testing
     // The B-tree's smallest cache: 64 pages, of about 150 that the records take.
     configuration.cacheBytes = 64 * 4096
     configuration.rounds = 1
+    configuration.warmUp = 0
     configuration.isCold = true
     return configuration
   }

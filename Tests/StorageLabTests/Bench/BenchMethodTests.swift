@@ -51,10 +51,10 @@ struct BenchMethodWarningTests {
     var other = run
     other.machine.cores = 64
     other.machine.kernel = "older"
-    run.repeats = .init(of: other, on: run.machine)
+    run.repeats = .init(of: OriginalRun(other), on: run.machine)
     #expect(codes(run) == [.otherMachine])
     #expect(BenchWarning.all(run)[0].message.contains("cores 2 instead of 64; kernel k instead"))
-    run.repeats = .init(of: run, on: run.machine)
+    run.repeats = .init(of: OriginalRun(run), on: run.machine)
     #expect(codes(run) == [])
   }
 
@@ -190,6 +190,7 @@ struct InterruptedRunTests {
     configuration.records = 100
     configuration.operations = 100
     configuration.rounds = 2
+    configuration.warmUp = 0
     var environment = BenchEnvironment(workDirectory: "/nowhere")
     environment.fileSystem = MemoryFileSystem()
     environment.diskUsage = { _ in BenchMeasurement.Space() }

@@ -65,16 +65,18 @@ struct CapacityRunnerTests {
   /// An engine that takes 100 µs a request on a simulated clock.
   private func run(
     _ objective: String, _ arrivals: ArrivalPattern, workload: String = "ycsb-a",
-    withCurve: Bool = false
+    withCurve: Bool = false, searches: Int = 1, names: [String] = ["paced"]
   ) throws -> CapacityReport {
     let clock = SimulatedClock()
     var registry = EngineRegistry()
-    registry.register(
-      .init(
-        name: "paced", summary: "", isPersistent: false,
-        open: { (_) throws(StorageError) in PacedEngine(clock) { _ in 100_000 } }))
+    for name in names {
+      registry.register(
+        .init(
+          name: name, summary: "", isPersistent: false,
+          open: { (_) throws(StorageError) in PacedEngine(clock) { _ in 100_000 } }))
+    }
     var configuration = BenchConfiguration()
-    configuration.engines = ["paced"]
+    configuration.engines = names
     configuration.workloads = [workload]
     configuration.records = 200
     configuration.valueBytes = 40
@@ -86,7 +88,7 @@ struct CapacityRunnerTests {
     environment.systemLoad = { nil }
     return try CapacityRunner(
       configuration, objective: #require(LatencyObjective(objective)), arrivals: arrivals,
-      seconds: 1, registry: registry, environment: environment
+      seconds: 1, searches: searches, registry: registry, environment: environment
     ).run(startedAt: "2026-01-01T00:00:00Z", withCurve: withCurve)
   }
 
@@ -103,6 +105,31 @@ struct CapacityRunnerTests {
     let engine = try #require(try run("p99<1ms", .poisson, workload: "read-only").engines.first)
     let rate = try #require(engine.sustainedRate)
     #expect(rate > 6_500 && rate < 9_600)
+  }
+
+  @Test func theSearchIsRepeatedAndItsMedianTaken() throws {
+    let report = try run("p99<150us", .constant, searches: 3, names: ["one", "two"])
+    #expect(report.searches == 3 && report.engines.map(\.engine) == ["one", "two"])
+    for engine in report.engines {
+      let rates = try #require(engine.sustainedRates)
+      #expect(rates.count == 3 && engine.sustainedRate == Statistics.median(rates))
+      #expect(engine.sustained.low >= rates.min() ?? 0)
+    }
+    let text = CapacityTextReport.render(report)
+    #expect(text.contains("median of 3 searches") && text.contains("3 of 3") == false)
+    #expect(text.contains("0 of "))
+    let again = try CapacityReport(decoding: try report.encoded(), path: "x")
+    #expect(again.engines.map(\.sustainedRate) == report.engines.map(\.sustainedRate))
+  }
+
+  @Test func searchesThatFindNothingCount() {
+    var engine = CapacityReport.Engine(
+      engine: "e", closedLoopRate: 1, closedLoopLatency: LatencySummary())
+    engine.note(nil)
+    #expect(engine.sustainedRate == nil)
+    engine.note(100)
+    engine.note(120)
+    #expect(engine.sustainedRate == 100 && engine.sustainedRates == [0, 100, 120])
   }
 
   @Test func whatCannotBeKeptIsNotFound() throws {

@@ -49,6 +49,7 @@ import Testing
     configuration.operations = 40_000
     configuration.cacheBytes = 1 << 20
     configuration.rounds = 1
+    configuration.warmUp = 0
     let bundle = try BenchRunner(
       configuration, registry: .standard,
       environment: BenchEnvironment(workDirectory: directory.path)

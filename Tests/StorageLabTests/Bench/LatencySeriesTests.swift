@@ -77,11 +77,15 @@ struct LatencySeriesTests {
 }
 
 struct FrozenBundleTests {
-  @Test func schema1StillReads() throws {
+  private func frozen(_ name: String) throws -> RunBundle {
     let path = try #require(
-      Bundle.module.path(forResource: "Fixtures/bundle-v1/bundle", ofType: "json"))
+      Bundle.module.path(forResource: "Fixtures/\(name)/bundle", ofType: "json"))
     let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
-    let bundle = try RunBundle(decoding: bytes, path: path)
+    return try RunBundle(decoding: bytes, path: path)
+  }
+
+  @Test func schema1StillReads() throws {
+    let bundle = try frozen("bundle-v1")
     #expect(bundle.schema == 1)
     #expect(bundle.configuration.offered == nil)
     let round = try #require(bundle.workloads.last?.engines.first?.rounds.first)
@@ -91,5 +95,20 @@ struct FrozenBundleTests {
       #expect(report.contains("ycsb-a") && report.contains("closed loop"))
     }
     #expect(HTMLReport.render(bundle).contains("ycsb-a"))
+  }
+
+  @Test func schema2StillReads() throws {
+    let bundle = try frozen("bundle-v2")
+    #expect(bundle.schema == 2)
+    #expect(bundle.configuration.offered?.rate == 40_000)
+    #expect(bundle.configuration.warmUp == nil && bundle.configuration.loadsAnew == nil)
+    #expect(bundle.overhead.openLoopNanoseconds == nil && bundle.overhead.readAllocations == nil)
+    let round = try #require(bundle.workloads.last?.engines.first?.rounds.first)
+    #expect(round.operations == 600 && round.openLoop != nil && round.series != nil)
+    #expect(round.shape == nil && round.allocationsPerRequest == nil)
+    for report in [TextReport.render(bundle), MarkdownReport.render(bundle)] {
+      #expect(report.contains("ycsb-a") && report.contains("40,000 requests/s"))
+    }
+    #expect(!HTMLReport.render(bundle).contains("what databases consist of"))
   }
 }

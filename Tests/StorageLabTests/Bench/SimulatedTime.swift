@@ -10,7 +10,7 @@ final class SimulatedClock: LabClock {
 
   var nanoseconds: UInt64 { now.load(ordering: .relaxed) }
   func advance(_ nanoseconds: UInt64) { now.wrappingAdd(nanoseconds, ordering: .relaxed) }
-  func wait(until deadline: UInt64) {
+  func wait(until deadline: UInt64, spin: UInt64) {
     if deadline > nanoseconds { now.store(deadline, ordering: .relaxed) }
   }
 }

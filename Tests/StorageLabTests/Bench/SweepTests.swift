@@ -158,7 +158,8 @@ import Testing
   }
 
   @Test func sparklinesAreTheValues() {
-    #expect(Sparkline.text([0, 1, 4, 7.9, 8], from: 0, to: 8) == "▁▂▅██")
-    #expect(Sparkline.text([1, 1], from: 1, to: 1) == "▁▁")
+    #expect(Glyphs.blocks.sparkline([0, 1, 4, 7.9, 8], from: 0, to: 8) == "▁▂▅██")
+    #expect(Glyphs.blocks.sparkline([1, 1], from: 1, to: 1) == "▁▁")
+    #expect(Glyphs.ascii.sparkline([0, 1, 4, 7.9, 8], from: 0, to: 8) == "_.=##")
   }
 }

@@ -124,7 +124,7 @@ import Testing
         "labctl bench capacity",
         [
           "bench", "capacity", "readrandom", "--slo", "p50<1s", "--engines", "memory", "--records",
-          "500", "--seconds", "0.02",
+          "500", "--seconds", "0.02", "--repeats", "1", "--out", runs,
         ]
       ),
       (
