@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import StorageLab
+import Synchronization
 
 struct KillCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -112,6 +113,7 @@ struct KillCommand: ParsableCommand {
         report.problems.append("kill \(number): the process ended itself with code \(status)")
       }
       let found = try check(entry, database, life, durability, path)
+      report.refused += KillCommand.refusals(path(life), writers)
       report.acknowledged += found.acknowledged - acknowledgedBefore
       acknowledgedBefore = found.acknowledged
       report.problems += found.problems.map { "kill \(number) (\(durability)): \($0)" }
@@ -122,6 +124,15 @@ struct KillCommand: ParsableCommand {
     progress.finish()
     report.seconds = Double((ContinuousClock.now - start) / .nanoseconds(1)) / 1e9
     return report
+  }
+
+  /// What a child counted behind what its writers noted.
+  private static func refusals(_ path: String, _ writers: Int) -> Int {
+    let bytes = (try? POSIXFileSystem().open(path, .read).readAll(limit: 4096)) ?? []
+    guard bytes.count >= (writers + 1) * 8 else { return 0 }
+    return bytes.withUnsafeBytes {
+      Int(Int64(littleEndian: $0.loadUnaligned(fromByteOffset: writers * 8, as: Int64.self)))
+    }
   }
 
   private static func hasWritten(_ path: String) -> Bool {
@@ -172,7 +183,14 @@ struct KillCommand: ParsableCommand {
     options.cacheBytes = 1 << 20
     let notes = try POSIXFileSystem().open(acknowledgements, .create)
     let engine = try entry.open(options)
-    try load.write(to: engine, life: life, acknowledgements: notes)
+    let refusals = Mutex<Int64>(0)
+    try load.write(to: engine, life: life, acknowledgements: notes) { [writers] _ in
+      refusals.withLock { count in
+        count += 1
+        let bytes = withUnsafeBytes(of: count.littleEndian) { Array($0) }
+        try? notes.write(bytes, at: Int64(writers) * 8)
+      }
+    }
   }
 }
 
@@ -184,6 +202,8 @@ private struct KillReport: Encodable {
   /// Processes that met a limit so early that they could not even begin.
   var endedThemselves = 0
   var acknowledged = 0
+  /// Writes that a limit refused, each attempt.
+  var refused = 0
   var problems: [String] = []
   var seconds = 0.0
 
@@ -194,6 +214,7 @@ private struct KillReport: Encodable {
 
   var text: String {
     var text = "\(engine): \(kills) kills, \(acknowledged) acknowledged writes"
+    if refused > 0 { text += ", \(refused) refused" }
     if endedThemselves > 0 { text += ", \(endedThemselves) processes could not begin" }
     text += String(format: ", %.1f s\n", seconds)
     if problems.isEmpty {

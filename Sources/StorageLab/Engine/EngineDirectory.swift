@@ -27,7 +27,8 @@ public final class EngineDirectory: Sendable {
     let fileSystem = options.fileSystem
     let path = options.path
     let mayCreate = options.createIfMissing && !options.isReadOnly
-    if try !fileSystem.exists(path) {
+    let isOld = try fileSystem.exists(path)
+    if !isOld {
       guard mayCreate else { throw missing(path) }
       try create(path, fileSystem)
     }
@@ -35,10 +36,7 @@ public final class EngineDirectory: Sendable {
     let hasIdentity = try fileSystem.exists(identityPath)
     if hasIdentity { try check(identityPath, engine: engine, version: version, fileSystem) }
     if !hasIdentity {
-      let names = try fileSystem.list(path).filter {
-        $0 != lockName && $0 != identityName + ".tmp"
-      }
-      if let stranger = names.first {
+      if let stranger = try strangers(path, fileSystem).first {
         throw StorageError(
           .wrongFormat, "the directory holds \(stranger) but no database",
           remedy: "Name an empty or a new directory", path: path)
@@ -48,8 +46,9 @@ public final class EngineDirectory: Sendable {
     let lock =
       options.isReadOnly
       ? try lockForReading(path, fileSystem) : try fileSystem.lock(joinPath(path, lockName))
-    if hasIdentity { return (EngineDirectory(path: path, lock: lock), false) }
     do throws(StorageError) {
+      if isOld && !options.isReadOnly { try makeNamesDurable(path, fileSystem) }
+      if hasIdentity { return (EngineDirectory(path: path, lock: lock), false) }
       // Another process may have made it before we had the lock.
       let isNew = try !fileSystem.exists(identityPath)
       if isNew {
@@ -77,6 +76,32 @@ public final class EngineDirectory: Sendable {
     }
     try fileSystem.createDirectory(path)
     for parent in parents.reversed() { try fileSystem.syncDirectory(parent) }
+  }
+
+  /// A process that was killed while it made the directory may have left names, the directory's own
+  /// among them, that no sync has covered. They are made durable before the first file of the engine
+  /// is there, and so before anything that needs them.
+  private static func makeNamesDurable(
+    _ path: String, _ fileSystem: any FileSystem
+  ) throws(StorageError) {
+    guard try strangers(path, fileSystem).isEmpty else { return }
+    try fileSystem.syncDirectory(path)
+    var directory = path
+    while parentDirectory(directory) != directory {
+      directory = parentDirectory(directory)
+      do throws(StorageError) { try fileSystem.syncDirectory(directory) } catch {
+        // Where we may not look, no process of ours has made a directory.
+        if error.code != .readOnly { throw error }
+      }
+    }
+  }
+
+  /// Files beside those of this type.
+  private static func strangers(
+    _ path: String, _ fileSystem: any FileSystem
+  ) throws(StorageError) -> [String] {
+    let own = [lockName, identityName, identityName + ".tmp"]
+    return try fileSystem.list(path).filter { !own.contains($0) }
   }
 
   /// The engine and version that own the directory at `path`; nil when nobody does.

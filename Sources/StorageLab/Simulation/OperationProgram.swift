@@ -13,7 +13,7 @@
 ///         MODE := lose | kill | some SEED | by WEAKNESS ["+" WEAKNESS]… SEED
 ///         WEAKNESS := sectors | pages | versions | sizes | names
 ///     space BYTES | space unlimited
-///     durability none | process | interval | commit      (before the first operation)
+///     durability none | process | interval[:MS] | commit (before the first operation)
 ///     cache BYTES                                        (likewise)
 ///
 ///     … => value | none | key=value … | empty | error CODE
@@ -63,7 +63,8 @@ extension Durability {
     switch self {
     case .none: "none"
     case .process: "process"
-    case .interval: "interval"
+    case .interval(100): "interval"
+    case .interval(let milliseconds): "interval:\(milliseconds)"
     case .commit: "commit"
     }
   }

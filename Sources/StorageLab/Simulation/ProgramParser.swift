@@ -49,7 +49,9 @@ struct ProgramParser {
       try expectEnd()
     } else if name == "durability" {
       guard program.steps.isEmpty else { throw error("durability comes before operations") }
-      guard let durability = Durability(try word("a durability class")) else {
+      var name = try word("a durability class")
+      if take(.mark(":")) { name += ":" + (try word("milliseconds")) }
+      guard let durability = Durability(name) else {
         throw error("durability is none, process, interval or commit")
       }
       program.durability = durability

@@ -82,6 +82,23 @@ import Testing
     #expect(summary.pointsByDepth.count == 1)
   }
 
+  /// What the killed process made, the next one finds and must not take for durable.
+  @Test(arguments: TestEngine.persistent)
+  func killsWhileTheDatabaseIsMadeLoseNothingLater(_ engine: TestEngine) throws {
+    for calls in 1...40 {
+      for next in 1...8 {
+        let program = try OperationProgram(
+          parsing: """
+            crash-after \(calls) kill
+            crash-after \(next) by names \(next)
+            put a 1
+            crash lose
+            """)
+        try engine.runner(.commit).run(program)
+      }
+    }
+  }
+
   @Test func crashesInARowAreOneScheduleOfAProgram() throws {
     let program = try OperationProgram(
       parsing: "durability commit\ncrash-after 9 lose\ncrash-after 2 by sectors+names 7\nput a 1\n")
