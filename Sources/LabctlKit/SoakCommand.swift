@@ -13,7 +13,7 @@ struct SoakCommand: ParsableCommand {
       grown. Exit code 0: sound; 1: a value was wrong, or something grew.
 
       Examples:
-        labctl soak --engine lsm --seconds 60
+        labctl soak --engine lsm --seconds 600
         labctl soak --engine btree --seconds 1 --seed 7 --no-faults --json
       """)
 

@@ -12,6 +12,7 @@ struct ShardHashCommand: ParsableCommand {
       with --cells reads the cell's x and y.
 
       Examples:
+        labctl shard hash --function xxh64 < /tmp/books.tsv
         printf 'foo\\n' | labctl shard hash --function xxh64
         printf '{user1000}.following\\n' | labctl shard hash --function crc16-slot
         printf '256\\n' | labctl shard hash --function jump --buckets 1024

@@ -9,6 +9,7 @@ struct ShardRouteCommand: ParsableCommand {
       Routers: \(PlacementText.known). Ranges are even over the keys that `simulate` makes.
 
       Examples:
+        labctl shard route --router ring:10 < /tmp/books.tsv
         printf 'foo\\nbar\\n' | labctl shard route --router ring:10
         printf '666f6f\\n' | labctl shard route --router slots:3 --hex
       """)

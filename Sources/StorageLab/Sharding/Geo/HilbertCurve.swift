@@ -25,7 +25,7 @@ public enum HilbertCurve {
     var rest = distance
     for level in 0..<UInt64(order) {
       let side = UInt64(1) << level
-      let right = 1 & rest / 2
+      let right = rest / 2 & 1
       let upper = 1 & (rest ^ right)
       turn(&x, &y, side: side, right, upper)
       x += side * right
