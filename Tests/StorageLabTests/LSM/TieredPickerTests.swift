@@ -123,6 +123,18 @@ import Testing
     #expect(job.outputLevel == 7 && !job.isTrivialMove)
   }
 
+  /// One table between two with tombstones: merging the two would make one that overlaps it.
+  @Test func tablesWithTombstonesAreWrittenAgainInStretches() throws {
+    var run = [
+      table(1, bytes: 100, 0, 9), table(2, bytes: 100, 10, 19), table(3, bytes: 100, 20, 29),
+      table(4, bytes: 100, 30, 39),
+    ]
+    for index in [0, 2, 3] { run[index].rangeTombstones = 1 }
+    #expect(numbers(pick(tiered, shape([7: run]))) == [1])
+    run[0].rangeTombstones = 0
+    #expect(numbers(pick(tiered, shape([7: run]))) == [3, 4])
+  }
+
   /// Whatever the sizes of flushes: nothing due means that no writer has to wait, and what is due
   /// comes to an end.
   @Test(arguments: 0..<60) func levelZeroNeverFillsUnasked(_ seed: UInt64) throws {

@@ -122,12 +122,15 @@ struct TieredPicker: CompactionPicker {
     var older = runs.reduce(UInt64(0)) { $0 + $1.bytes }
     for (index, run) in runs.enumerated() {
       older -= run.bytes
-      let due = run.tables.filter {
-        TieredPicker.hasManyTombstones($0) && (oldestSnapshot ?? .max) >= $0.largestSequence
+      func isDue(_ table: TableMetadata) -> Bool {
+        TieredPicker.hasManyTombstones(table) && (oldestSnapshot ?? .max) >= table.largestSequence
       }
+      let due = run.tables.filter(isDue)
       if due.isEmpty { continue }
       if index == runs.count - 1, run.level > 0 {
-        let free = due.filter { !busy.contains($0.number) }
+        // Neighbours only: what becomes of two tables would overlap one that stays between them.
+        func isFree(_ table: TableMetadata) -> Bool { isDue(table) && !busy.contains(table.number) }
+        let free = Array(run.tables.drop { !isFree($0) }.prefix { isFree($0) })
         if free.isEmpty { return nil }
         return job(
           .tombstones, [.init(level: run.level, tables: free)], outputLevel: run.level,
