@@ -17,6 +17,11 @@
 #   make asan, make tsan   tests under AddressSanitizer and ThreadSanitizer; each builds anew
 #   make metamorphic TIME=600   random programs on random configurations, beside an oracle
 #   make soak TIME=600     mixed load with faults and restarts on each engine, so many seconds each
+#   make flips         every bit of small databases flipped, and every other damage; minutes. EVERY=n
+#                      tries every nth
+#   make faults        every I/O call of a program made to fail, in each class
+#   make fuzz TIME=60  libFuzzer on every decoder and on whole directories, TIME seconds in all
+#   make corpus        writes the fuzzer's first inputs anew, after a change of a format
 
 SWIFT ?= swift
 # Tests run optimised, with assertions on: the long ones take a hundredth of the time.
@@ -31,7 +36,8 @@ TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTre
 
 .PHONY: bench test test-examples bench-peers build-peers bench-btree-peers bench-btree-cold \
   bench-lsm-peers bench-lsm-overload test-peers bench-c-api build-install install uninstall asan tsan \
-  sanitize soak metamorphic crash kill build lint format dependencies clean
+  sanitize soak metamorphic crash kill build lint format dependencies clean \
+  flips faults fuzz corpus
 
 bench: build
 	.build/release/labctl bench $(ARGS)
@@ -163,14 +169,37 @@ soak: build
 	for engine in btree lsm lsm:tiered lsm:lazy-leveled; do \
 	  .build/release/labctl soak --engine $$engine --seconds $(TIME) $(ARGS) || exit 1; done
 
+EVERY ?= 1
+DAMAGE = .build/release/labctl damage --every $(EVERY)
+FLIPPED := btree:small lsm:small lsm:prefix=8+index=binary+compression=none lsm:bloom=0
+
+flips: build
+	for engine in $(FLIPPED); do echo "$$engine" && $(DAMAGE) --engine $$engine $(ARGS) || exit 1; done
+	$(DAMAGE) --engine lsm:small --merge-operator append $(ARGS)
+	$(DAMAGE) --engine btree:small --durability commit $(ARGS)
+	$(DAMAGE) --engine lsm:small --durability commit $(ARGS)
+
+faults: build
+	for engine in btree:small lsm:small sqlite:small; do for class in process commit; do \
+	  echo "$$engine, $$class" && \
+	  $(DAMAGE) --faults --engine $$engine --durability $$class $(ARGS) || exit 1; \
+	done; done
+
+fuzz: dependencies
+	SWIFT=$(SWIFT) Scripts/fuzz $(TIME) $(TARGETS)
+
+corpus: dependencies
+	LAB_CORPUS=1 $(SWIFT) test $(TEST_FLAGS) --filter 'FuzzCorpusTests|NotebookFuzzTests'
+
 lint:
-	$(SWIFT) format lint --strict --recursive Sources Tests Examples Package.swift
+	$(SWIFT) format lint --strict --recursive Sources Tests Examples Fuzz Package.swift
 
 format:
-	$(SWIFT) format --in-place --recursive Sources Tests Examples Package.swift
+	$(SWIFT) format --in-place --recursive Sources Tests Examples Fuzz Package.swift
 
 dependencies:
 	@Scripts/install-dependencies
 
 clean:
-	rm -rf .build .build-test .build-peers .build-address .build-thread .build-install .build-examples
+	rm -rf .build .build-test .build-peers .build-address .build-thread .build-install .build-examples \
+	  .build-fuzz .fuzz

@@ -15,6 +15,7 @@ public struct Labctl: ParsableCommand {
         labctl db put /tmp/books isbn-0131103628 'The C Programming Language'
         labctl db scan /tmp/books --prefix isbn-
         labctl verify /tmp/books
+        labctl repair /tmp/books --into /tmp/repaired
         labctl bench
         labctl sweep --axis read-fraction=0..1
         labctl lsm simulate
@@ -26,6 +27,7 @@ public struct Labctl: ParsableCommand {
         labctl recovery --records 1e4,1e5
         labctl crash --engine lsm --points 500
         labctl kill --engine btree --kills 3
+        labctl damage --engine lsm --every 997
         labctl notebook list
 
       Exit codes: 0 done, 1 a check found a difference, 2 usage, 3 not found, 4 wrong format or \
@@ -34,9 +36,11 @@ public struct Labctl: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      DatabaseCommand.self, VerifyCommand.self, InspectCommand.self, BenchCommand.self,
+      DatabaseCommand.self, VerifyCommand.self, RepairCommand.self, InspectCommand.self,
+      BenchCommand.self,
       SweepCommand.self, FillCommand.self, ReadsCommand.self, RecoveryCommand.self,
-      CrashCommand.self, KillCommand.self, ModelCommand.self, SoakCommand.self, ShardCommand.self,
+      CrashCommand.self, KillCommand.self, DamageCommand.self, ModelCommand.self, SoakCommand.self,
+      ShardCommand.self,
       LSMCommand.self, EnginesCommand.self, DataCommand.self, CalibrateCommand.self,
       NotebookCommand.self, DoctorCommand.self, CompletionsCommand.self, ManualCommand.self,
     ])

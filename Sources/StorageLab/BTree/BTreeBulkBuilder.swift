@@ -71,6 +71,7 @@ final class BTreeBulkBuilder {
 
   /// A copy of a chain in new pages.
   func copyChain(_ reference: ChainReference) throws(StorageError) -> ChainReference {
+    try cache.checkLength(of: reference)
     let length = Int(reference.length)
     let buffer = UnsafeMutableRawPointer.allocate(byteCount: max(1, length), alignment: 16)
     defer { buffer.deallocate() }
@@ -218,6 +219,7 @@ final class BTreeBulkBuilder {
     page.epoch = writer.space.currentEpoch
     page.id = id
     made.append(BTreeSpace.DeadPage(id: id, created: page.epoch))
+    writer.space.enlist(id, created: page.epoch)
     cache.unlatchEdited(id)
     cache.unpin(id)
     return id

@@ -41,7 +41,13 @@ extension BTreePageCache {
   ) throws(StorageError) {
     var rest = Int(reference.length)
     var id = reference.first
+    var pages = 0
     while rest > 0 {
+      pages += 1
+      guard pages <= capacity else {
+        throw .corruption(
+          "an overflow chain runs in a circle", path: file.path, offset: fileOffset(id))
+      }
       let page = try pin(id)
       let (next, created, bytes) = (page.link, page.epoch, page.payloadLength)
       let check = Result { () throws(StorageError) in try checkChainPage(page, id) }
@@ -57,6 +63,18 @@ extension BTreePageCache {
       id = next
     }
   }
+
+  /// Walks a long chain before memory is taken for it: a length that damage made up asks for none.
+  /// Errors: `corruption` when the chain is not as long as its cell says.
+  @inline(__always)
+  func checkLength(of reference: ChainReference) throws(StorageError) {
+    if reference.length > BTreePageCache.shortChain {
+      try forEachPage(of: reference) { _, _, _ in }
+    }
+  }
+
+  /// Chains up to this length are taken at their word.
+  private static let shortChain: UInt64 = 1 << 20
 
   /// The part of a key that lies in its chain.
   func keyRest(_ reference: ChainReference) throws(StorageError) -> [UInt8] {
@@ -166,6 +184,7 @@ extension BTreePageCache {
       return true
     }
     let reference = ChainReference(payload)
+    try checkLength(of: reference)
     let buffer = UnsafeMutableRawPointer.allocate(
       byteCount: max(1, reference.valueBytes), alignment: 16)
     defer { buffer.deallocate() }

@@ -105,6 +105,7 @@ final class BTreeCheckpointer: @unchecked Sendable {
     next.epoch = plan.holder.epoch
     next.pageCount = UInt64(plan.pageCount)
     next.freePages = UInt64(plan.freePages)
+    next.census = plan.census
     next.freeListHead = plan.list.first?.id ?? 0
     next.freeListPages = UInt32(plan.list.count)
     let pages = try write(plan, next)

@@ -328,6 +328,7 @@ public final class BTreeCursor: Cursor {
     let inline = state.pointee.prefixLength + slot.keyLength
     let total = inline + Int(reference.length)
     if state.pointee.valueCapacity < total {
+      try cache.checkLength(of: reference)
       state.pointee.valueBuffer.deallocate()
       state.pointee.valueCapacity = 0
       state.pointee.valueBuffer = .allocate(byteCount: total, alignment: 16)

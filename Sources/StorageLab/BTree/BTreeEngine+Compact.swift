@@ -46,7 +46,7 @@ extension BTreeEngine {
       }
     } catch {
       // Nothing refers to the copy: it belongs to no epoch that a holder could need.
-      space.unlink(builder.made.map { BTreeSpace.DeadPage(id: $0.id, created: .max) })
+      space.discard(builder.made)
       gate.lock.withLock { writer.kinds = kinds }
       throw error
     }

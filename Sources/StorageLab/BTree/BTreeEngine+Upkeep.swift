@@ -97,6 +97,7 @@ extension BTreeEngine {
       return .init(name: setting, summary: "the B-tree, tuned") {
         [tuning] (options) throws(StorageError) in try BTreeEngine.open(options, tuning)
       }
-    }
+    },
+    tools: tools
   ) { (options) throws(StorageError) in try BTreeEngine.open(options) }
 }

@@ -42,6 +42,7 @@ final class BTreeOpening {
     }
     let copies = try BTreeSuperblock.read(file)
     let superblock = try BTreeSuperblock.load(file)
+    try checkSize(superblock, file)
     let cache = try BTreePageCache(
       file: file, pageSize: Int(superblock.pageSize), cacheBytes: options.cacheBytes,
       maximumBytes: max(
@@ -53,7 +54,7 @@ final class BTreeOpening {
       entries: superblock.entries, serial: .max)
     let space = BTreeSpace(
       cache: cache, map: map, pages: Int(superblock.pageCount), listPages: listPages,
-      durable: durable)
+      durable: durable, census: superblock.census)
     let root = BTreeRoot(id: superblock.root, height: Int(superblock.height))
     let writer = BTreeWriter(
       cache: cache, space: space, root: root, entries: superblock.entries)
@@ -75,6 +76,20 @@ final class BTreeOpening {
       // Without a log, what was replayed must reach the pages before anything else does; a
       // superblock torn by a crash is replaced at once.
       mustCheckpoint: (!isLogged && log.recovery.records > 0) || isDamaged)
+  }
+
+  /// Free pages at the file's end may have been cut off, but not many times the file: a count that
+  /// was made up must not decide how much memory the free list takes. Errors: `corruption`.
+  private func checkSize(
+    _ superblock: BTreeSuperblock, _ file: any File
+  ) throws(StorageError) {
+    let claimed = superblock.pageCount * UInt64(superblock.pageSize)
+    let fileBytes = UInt64(clamping: try file.size())
+    guard claimed <= max(UInt64(tuning.maximumDatabaseBytes), 64 * min(fileBytes, 1 << 50)) else {
+      throw .corruption(
+        "the superblock claims \(superblock.pageCount) pages, and the file has \(fileBytes) bytes",
+        path: file.path, offset: Int64(superblock.slot) * Int64(superblock.pageSize))
+    }
   }
 
   /// With one superblock damaged, the intact one may be the older: then pages of its tree may
@@ -126,6 +141,7 @@ final class BTreeOpening {
     superblock.height = 1
     superblock.pageCount = 3
     superblock.epoch = 1
+    superblock.census = BTreeSpace.mark(BTreePage.firstPage, 1)
     var bytes = [UInt8](repeating: 0, count: 3 * size)
     bytes.replaceSubrange(0..<BTreeSuperblock.encodedBytes, with: superblock.encode())
     bytes.withUnsafeMutableBytes { buffer in

@@ -97,6 +97,7 @@ extension BTreePage {
       reference.first >= BTreePage.firstPage && reference.length > 0
       && reference.length < 1 << 48 && UInt64(reference.keyBytes) <= reference.length
       && (reference.keyBytes > 0) == slot.keyContinues
+      && reference.keyBytes <= UInt32(EngineLimits.maximumKeyBytes)
     return isSound ? nil : "refers to a malformed chain"
   }
 }

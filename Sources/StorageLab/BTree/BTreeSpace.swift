@@ -54,10 +54,15 @@ final class BTreeSpace: @unchecked Sendable {
   /// The newest holder's epoch: pages up to it are frozen. 0 when nothing is.
   let frozenEpoch: Atomic<UInt64>
   private let nearlyFull = Atomic<Bool>(false)
+  /// Sum of `mark` over the newest tree's pages: a page of another time in the place of one changes
+  /// it. Nil when the database was made before superblocks told.
+  private var census: UInt64?
 
   init(
-    cache: BTreePageCache, map: BTreeFreeMap, pages: Int, listPages: [UInt32], durable: Holder
+    cache: BTreePageCache, map: BTreeFreeMap, pages: Int, listPages: [UInt32], durable: Holder,
+    census: UInt64?
   ) {
+    self.census = census
     self.cache = cache
     self.map = map
     solid = map
@@ -156,10 +161,40 @@ final class BTreeSpace: @unchecked Sendable {
     return UInt32(pages - 1)
   }
 
+  /// What page `id` of an epoch adds to the census.
+  static func mark(_ id: UInt32, _ epoch: UInt64) -> UInt64 {
+    Hash64.hash(UInt64(id) << 32 ^ Hash64.hash(epoch))
+  }
+
+  /// Tells that a page was made for the newest tree, or for one that will take its place.
+  func enlist(_ id: UInt32, created: UInt64) {
+    lock.withLock { if let census { self.census = census &+ BTreeSpace.mark(id, created) } }
+  }
+
+  /// Frees pages that were allocated and not yet made.
+  func giveBack(_ ids: [UInt32]) {
+    lock.withLock { for id in ids { free(id) } }
+  }
+
+  /// Frees pages that were made and that nothing refers to.
+  func discard(_ pages: [DeadPage]) {
+    lock.withLock {
+      for page in pages {
+        strike(page)
+        free(page.id)
+      }
+    }
+  }
+
+  private func strike(_ page: DeadPage) {
+    if let census { self.census = census &- BTreeSpace.mark(page.id, page.created) }
+  }
+
   /// Tells that the newest tree no longer refers to these pages.
   func unlink(_ pages: [DeadPage]) {
     lock.withLock {
       for page in pages {
+        strike(page)
         if let newest = holders.last, page.created <= newest.epoch {
           newest.dead.append(page)
         } else {
@@ -188,6 +223,7 @@ final class BTreeSpace: @unchecked Sendable {
     let holder: Holder
     let pageCount: Int
     let freePages: Int
+    let census: UInt64?
     /// The free list's pages, in chain order, and what each holds.
     let list: [(id: UInt32, payload: [UInt8])]
   }
@@ -228,7 +264,7 @@ final class BTreeSpace: @unchecked Sendable {
       while chunks.count < ids.count { chunks.append([]) }
       let holder = beginEpoch(root: root, height: height, entries: entries, serial: serial)
       return CheckpointPlan(
-        holder: holder, pageCount: pages, freePages: free.count,
+        holder: holder, pageCount: pages, freePages: free.count, census: census,
         list: zip(ids, chunks).map { (id: $0, payload: $1) })
     }
   }
@@ -329,6 +365,7 @@ final class BTreeSpace: @unchecked Sendable {
   /// A copy of the accounts, for statistics and `verify`.
   struct Accounts {
     var pageCount: Int
+    var census: UInt64?
     var free: BTreeFreeMap
     var dead: [UInt32]
     var listPages: [UInt32]
@@ -341,7 +378,7 @@ final class BTreeSpace: @unchecked Sendable {
     lock.withLock {
       let snapshots = holders.filter { holder in !possiblyDurable.contains { $0 === holder } }
       return Accounts(
-        pageCount: pages, free: map, dead: holders.flatMap { $0.dead.map(\.id) },
+        pageCount: pages, census: census, free: map, dead: holders.flatMap { $0.dead.map(\.id) },
         listPages: listPages, epoch: currentEpoch,
         snapshots: snapshots.map { ($0.epoch, $0.references) })
     }

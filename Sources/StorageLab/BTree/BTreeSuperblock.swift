@@ -21,6 +21,8 @@ struct BTreeSuperblock: Equatable {
   /// Log records before this position are contained.
   var lsn: LSN = 0
   var entries: UInt64 = 0
+  /// Sum of `BTreeSpace.mark` over the tree's pages; nil in databases of before there was one.
+  var census: UInt64?
 
   /// Which of the two copies this sequence number goes to.
   var slot: Int { Int(sequence % 2) }
@@ -40,6 +42,7 @@ struct BTreeSuperblock: Equatable {
     writer.integer(freePages)
     writer.integer(lsn)
     writer.integer(entries)
+    writer.integer(census ?? 0)
     while writer.count < BTreeSuperblock.encodedBytes - 4 { writer.integer(UInt8(0)) }
     writer.checksum(seed: CRC32C.seed(UInt64(slot)))
     return writer.bytes
@@ -78,6 +81,8 @@ struct BTreeSuperblock: Equatable {
       block.freePages = reader.integer()
       block.lsn = reader.integer()
       block.entries = reader.integer()
+      let census: UInt64 = reader.integer()
+      block.census = census == 0 ? nil : census
       return block.isSound(in: slot) ? .success(block) : .failure(.damaged("it contradicts itself"))
     }
   }

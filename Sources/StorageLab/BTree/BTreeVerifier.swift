@@ -11,6 +11,7 @@ struct BTreeVerifier {
 
   private var seen = BTreeFreeMap()
   private var leafEntries: UInt64 = 0
+  private var census: UInt64 = 0
   private let buffer: UnsafeMutableRawPointer
 
   init(_ cache: BTreePageCache, _ holder: BTreeSpace.Holder, _ accounts: BTreeSpace.Accounts) {
@@ -30,6 +31,10 @@ struct BTreeVerifier {
     }
     checkFreeList(superblock)
     checkAccounts()
+    if let expected = accounts.census, expected != census, report.isSound {
+      problem(
+        holder.root, "a page of another time lies in the place of one of the tree's pages")
+    }
     report.entriesChecked = leafEntries
   }
 
@@ -100,6 +105,7 @@ struct BTreeVerifier {
   ) {
     guard claim(id, "page"), let page = open(id) else { return }
     defer { cache.unpin(id) }
+    census &+= BTreeSpace.mark(id, page.epoch)
     guard page.level == level, page.isLeaf || page.isBranch else {
       return problem(id, "page \(id) should be a page of level \(level)")
     }
@@ -150,7 +156,9 @@ struct BTreeVerifier {
     var ids: [UInt32] = []
     try cache.forEachPage(of: reference) { (id, _, _) in ids.append(id) }
     for id in ids where claim(id, "overflow page") {
-      if open(id) != nil { cache.unpin(id) }
+      guard let page = open(id) else { continue }
+      census &+= BTreeSpace.mark(id, page.epoch)
+      cache.unpin(id)
     }
   }
 

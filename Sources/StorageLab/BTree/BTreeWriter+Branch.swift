@@ -120,7 +120,7 @@ extension BTreeWriter {
     do throws(StorageError) {
       while ids.count < pages { ids.append(try space.allocate()) }
     } catch {
-      space.unlink(ids.map { BTreeSpace.DeadPage(id: $0, created: .max) })
+      space.giveBack(ids)
       throw error
     }
     for (index, id) in ids.enumerated() {
@@ -128,6 +128,7 @@ extension BTreeWriter {
       let bytes = min(capacity, length - start)
       let page = cache.create(id)
       page.format(.overflow, level: 0, epoch: space.currentEpoch, id: id)
+      space.enlist(id, created: page.epoch)
       page.payloadLength = bytes
       page.link = index + 1 < ids.count ? ids[index + 1] : 0
       copyPart(keyRest, value, start, bytes, to: page.payload)

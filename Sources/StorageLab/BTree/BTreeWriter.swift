@@ -342,6 +342,7 @@ final class BTreeWriter: @unchecked Sendable {
     fill(page, id)
     page.epoch = space.currentEpoch
     page.id = id
+    space.enlist(id, created: page.epoch)
     if page.isBranch { kinds?.branches += 1 }
     cache.unlatchEdited(id)
     pins.append(id)

@@ -150,7 +150,7 @@ public final class EngineDirectory: Sendable {
   ) throws(StorageError) -> (engine: String, version: UInt32) {
     let file = try fileSystem.open(path, .read)
     defer { file.close() }
-    let bytes = try file.readAll(limit: 4096)
+    let bytes = try file.readSmall(limit: 4096)
     return try bytes.withSlice { (slice) throws(StorageError) in
       var reader = ByteReader(slice)
       let foundMagic: UInt64 = reader.integer()

@@ -21,6 +21,8 @@ public struct EngineRegistry: Sendable {
     /// Makes a variant of what was asked for behind the colon when it is none of `variants`; nil for
     /// an engine without settings. Errors: `invalidArgument` that says what there is.
     public let tuned: (@Sendable (String) throws(StorageError) -> Variant)?
+    /// Looking into a database that need not open, and salvaging it; nil for engines without.
+    public let tools: DatabaseTools?
 
     public struct Variant: Sendable {
       public let name: String
@@ -41,6 +43,7 @@ public struct EngineRegistry: Sendable {
       name: String, summary: String, isPersistent: Bool = true, countsIO: Bool = true,
       writesThroughCalls: Bool = false, needsSyncs: Bool = false, variants: [Variant] = [],
       tuned: (@Sendable (String) throws(StorageError) -> Variant)? = nil,
+      tools: DatabaseTools? = nil,
       open: @escaping @Sendable (EngineOptions) throws(StorageError) -> any StorageEngine
     ) {
       self.name = name
@@ -51,6 +54,7 @@ public struct EngineRegistry: Sendable {
       self.needsSyncs = needsSyncs
       self.variants = variants
       self.tuned = tuned
+      self.tools = tools
       self.open = open
     }
 
@@ -62,6 +66,7 @@ public struct EngineRegistry: Sendable {
       return Entry(
         name: "\(name):\(variant)", summary: found.summary, isPersistent: isPersistent,
         countsIO: countsIO, writesThroughCalls: writesThroughCalls, needsSyncs: needsSyncs,
+        tools: tools,
         open: found.open)
     }
   }

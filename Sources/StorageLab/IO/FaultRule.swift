@@ -22,6 +22,14 @@ public struct FaultRule: Sendable {
   public enum Effect: Sendable {
     /// The call throws; a write first puts down that many of its bytes.
     case fail(StorageError.Code, bytesWritten: Int = 0)
+    /// A sync throws, and what it was to make durable counts as clean from then on: later syncs
+    /// succeed without it, unless it is written anew. So Linux treats a failed write-back. Bytes
+    /// stored through mappings are not followed.
+    case failForgetting(StorageError.Code)
+    /// A write goes to an offset that is so many bytes away.
+    case misplace(by: Int64)
+    /// The file is removed before it is opened.
+    case vanish
     /// A read returns only so many bytes, as if the file ended there.
     case shortRead(bytes: Int)
     /// A read that covers the file's byte at `offset` sees this bit flipped.

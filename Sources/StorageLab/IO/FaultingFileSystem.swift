@@ -12,6 +12,9 @@ public final class FaultingFileSystem: FileSystem {
   /// Calls put off, and how many others come before each.
   nonisolated(unsafe) private var delayed: [(calls: Int, body: Delayed)] = []
 
+  /// By path, while a rule may make a sync forget.
+  nonisolated(unsafe) private var unsynced: [String: UnsyncedSectors] = [:]
+
   fileprivate typealias Delayed = @Sendable () throws(StorageError) -> Void
 
   public init(_ base: any FileSystem, _ rules: [FaultRule] = []) {
@@ -59,9 +62,12 @@ public final class FaultingFileSystem: FileSystem {
   ) throws(StorageError) {
     switch effect(call, path) {
     case .fail(let code, _): throw FaultingFileSystem.fault(code, call, path)
+    case .failForgetting(let code):
+      unsyncedSectors(path)?.forget()
+      throw FaultingFileSystem.fault(code, call, path)
     case .omit: break
     case .delay(let calls): return putOff(calls, body)
-    case nil, .shortRead, .flipBit: try body()
+    case nil, .shortRead, .flipBit, .misplace, .vanish: try body()
     }
     try catchUp()
   }
@@ -79,6 +85,28 @@ public final class FaultingFileSystem: FileSystem {
       return delayed.filter { $0.calls <= 0 }.map(\.body)
     }
     for body in due { try body() }
+  }
+
+  /// What is followed of a file's unsynced bytes; nil when no rule needs it.
+  fileprivate func unsyncedSectors(_ path: String) -> UnsyncedSectors? {
+    lock.withLock {
+      if let known = unsynced[path] { return known }
+      let isNeeded = rules.contains {
+        if case .failForgetting = $0.effect { true } else { false }
+      }
+      guard isNeeded else { return nil }
+      let fresh = UnsyncedSectors()
+      unsynced[path] = fresh
+      return fresh
+    }
+  }
+
+  /// A file has another name, or none any more.
+  private func moveUnsynced(_ from: String, to: String?) {
+    lock.withLock {
+      let sectors = unsynced.removeValue(forKey: from)
+      if let to { unsynced[to] = sectors }
+    }
   }
 
   /// Counts a matching call. REQUIRES: the lock is held.
@@ -111,16 +139,23 @@ public final class FaultingFileSystem: FileSystem {
   // MARK: FileSystem
 
   public func open(_ path: String, _ mode: FileMode) throws(StorageError) -> any File {
-    try check(.open, path)
+    switch effect(.open, path) {
+    case .fail(let code, _), .failForgetting(let code):
+      throw FaultingFileSystem.fault(code, .open, path)
+    case .vanish: if try base.exists(path) { try base.remove(path) }
+    default: break
+    }
     return FaultingFile(try base.open(path, mode), self)
   }
 
   public func remove(_ path: String) throws(StorageError) {
     try perform(.remove, path) { [base] () throws(StorageError) in try base.remove(path) }
+    moveUnsynced(path, to: nil)
   }
 
   public func rename(_ from: String, to: String) throws(StorageError) {
     try perform(.rename, to) { [base] () throws(StorageError) in try base.rename(from, to: to) }
+    if from != to { moveUnsynced(from, to: to) }
   }
 
   public func syncDirectory(_ path: String) throws(StorageError) {
@@ -160,11 +195,12 @@ private final class FaultingFile: File {
     let range = offset..<offset + Int64(buffer.count)
     switch fileSystem.effect(.read, path, range) {
     case nil: return try base.read(into: buffer, at: offset)
-    case .fail(let code, _): throw FaultingFileSystem.fault(code, .read, path)
+    case .fail(let code, _), .failForgetting(let code):
+      throw FaultingFileSystem.fault(code, .read, path)
     case .shortRead(let bytes):
       let part = UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(max(0, bytes)))
       return try base.read(into: part, at: offset)
-    case .omit, .delay: return try base.read(into: buffer, at: offset)
+    case .omit, .delay, .misplace, .vanish: return try base.read(into: buffer, at: offset)
     case .flipBit(let position, let bit):
       let count = try base.read(into: buffer, at: offset)
       let index = Int(position - offset)
@@ -175,11 +211,13 @@ private final class FaultingFile: File {
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
     switch fileSystem.effect(.write, path) {
-    case nil, .shortRead, .flipBit: try base.write(bytes, at: offset)
+    case nil, .shortRead, .flipBit, .vanish: try put(bytes, at: offset)
     case .omit: break
+    case .misplace(let distance): try put(bytes, at: max(0, offset + distance))
     case .fail(let code, let written):
-      try base.write(UnsafeRawBufferPointer(rebasing: bytes.prefix(max(0, written))), at: offset)
+      try put(UnsafeRawBufferPointer(rebasing: bytes.prefix(max(0, written))), at: offset)
       throw FaultingFileSystem.fault(code, .write, path)
+    case .failForgetting(let code): throw FaultingFileSystem.fault(code, .write, path)
     case .delay(let calls):
       let copy = [UInt8](bytes)
       return fileSystem.putOff(calls) { [base] () throws(StorageError) in
@@ -189,8 +227,18 @@ private final class FaultingFile: File {
     try fileSystem.catchUp()
   }
 
+  private func put(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StorageError) {
+    if let sectors = fileSystem.unsyncedSectors(path) {
+      try sectors.willWrite(offset..<offset + Int64(bytes.count), to: base)
+    }
+    try base.write(bytes, at: offset)
+  }
+
   func sync() throws(StorageError) {
-    try fileSystem.perform(.sync, path) { [base] () throws(StorageError) in try base.sync() }
+    let sectors = fileSystem.unsyncedSectors(path)
+    try fileSystem.perform(.sync, path) { [base] () throws(StorageError) in
+      if let sectors { try sectors.sync(base) } else { try base.sync() }
+    }
   }
 
   func truncate(to size: Int64) throws(StorageError) {

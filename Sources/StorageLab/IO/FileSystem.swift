@@ -226,6 +226,19 @@ extension File {
   }
 }
 
+extension File {
+  /// The whole file, of a format that stays below `limit` bytes. Errors: `corruption` over them.
+  func readSmall(limit: Int64) throws(StorageError) -> [UInt8] {
+    let size = try size()
+    if size > limit {
+      throw .corruption(
+        "the file has \(size) bytes, and \(limit) at most when it is what it should be", path: path,
+        offset: limit)
+    }
+    return try readAll(limit: limit)
+  }
+}
+
 extension FileSystem {
   /// Replaces a small file so that a crash leaves either the old or the new content: write
   /// beside, sync, rename, sync the directory.

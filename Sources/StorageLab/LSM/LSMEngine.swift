@@ -199,7 +199,8 @@ extension LSMEngine {
     ],
     tuned: { (settings) throws(StorageError) in
       variant(settings, "the LSM tree, tuned", try LSMSettings(settings))
-    }
+    },
+    tools: tools
   ) { (options) throws(StorageError) in try LSMEngine.open(options) }
 
   private static func variant(

@@ -38,7 +38,8 @@ public final class SQLiteEngine: StorageEngine {
       return .init(name: setting, summary: "SQLite, tuned") {
         [tuning] (options) throws(StorageError) in try SQLiteEngine(options, tuning)
       }
-    }
+    },
+    tools: tools
   ) { (options) throws(StorageError) in try SQLiteEngine(options) }
 
   public let options: EngineOptions

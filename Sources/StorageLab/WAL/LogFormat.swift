@@ -17,6 +17,11 @@ public enum LogFormat {
   /// written.
   static let recordAlignment = 8
 
+  /// What a medium writes as a whole: a crash leaves all of it, or what was there before.
+  static let sectorBytes = 512
+  /// So many bytes of a record in a sector are not right but for one bit by chance.
+  static let tellingBytes = 64
+
   /// Bytes from one record's start to the next one's.
   @inline(__always)
   static func recordBytes(payload: Int) -> Int {

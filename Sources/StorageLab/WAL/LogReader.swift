@@ -2,8 +2,9 @@
 ///
 /// The rule at the first record that fails its check, at position P: if any later record or
 /// segment header says that the log was durable beyond P when it was written, then P was
-/// durable too and is now damaged: `corruption`. Otherwise P is where a crash tore the tail:
-/// the log ends there, and what lies behind it was never acknowledged as durable.
+/// durable too and is now damaged: `corruption`. So it is when the record is whole but for one
+/// flipped bit, which no crash leaves. Otherwise P is where a crash tore the tail: the log ends
+/// there, and what lies behind it was never acknowledged as durable.
 struct LogReader {
   struct Segment {
     var path: String
@@ -95,6 +96,11 @@ struct LogReader {
       throw .corruption(
         "a log record fails its checksum, and a later one proves that it was durable",
         path: segments[index].path, offset: offset)
+    }
+    if try window.isOneBitFromRecord(at: outcome.end) {
+      throw .corruption(
+        "a log record fails its checksum by one flipped bit", path: segments[index].path,
+        offset: Int64(window.offset(of: outcome.end)))
     }
     try proveTorn(
       outcome.end, behind: segments[(index + 1)...], outcome, in: segments[index].path,

@@ -64,6 +64,47 @@ final class RecordWindow {
     return nil
   }
 
+  /// Whether the bytes at `lsn` are a record but for one flipped bit, where no crash leaves one.
+  func isOneBitFromRecord(at lsn: LSN) throws(StorageError) -> Bool {
+    guard var bytes = try headerBytes(at: lsn) else { return false }
+    let seed = seed(at: lsn)
+    if let header = bytes.withSlice({ LogFormat.RecordHeader.decode($0, seed: seed) }) {
+      guard let payload = try payloadBytes(at: lsn, Int(header.length)),
+        case .covered(let byte, _) = payload.withSlice({
+          BitFlipFinder.find($0, seed: 0, stored: header.payloadChecksum)
+        })
+      else { return false }
+      return try isNew(byte: byte, of: payload, at: lsn)
+    }
+    guard BitFlipFinder.repair(&bytes, covered: 0..<12, checksumAt: 12, seed: seed) != nil,
+      let header = bytes.withSlice({ LogFormat.RecordHeader.decode($0, seed: seed) }),
+      let payload = try payloadBytes(at: lsn, Int(header.length))
+    else { return false }
+    return payload.withSlice { CRC32C.checksum($0) } == header.payloadChecksum
+  }
+
+  /// Whether the sector of a payload's byte holds what was written with the record, and not what a
+  /// lost write would have left there: sectors are written as a whole. So it does when it holds
+  /// the record's header, or the next record's; or so much of the payload, right but for one bit,
+  /// that what was there before cannot have been so alike.
+  private func isNew(
+    byte: Int, of payload: [UInt8], at lsn: LSN
+  ) throws(StorageError) -> Bool {
+    let sectorBytes = LogFormat.sectorBytes
+    let start = offset(of: lsn) + LogFormat.recordHeaderBytes
+    let sector = (start + byte) / sectorBytes
+    if sector == (start - 1) / sectorBytes { return true }
+    let next = lsn + LSN(LogFormat.recordBytes(payload: payload.count))
+    let nextOffset = offset(of: next)
+    if nextOffset / sectorBytes == sector, try header(atOffset: nextOffset) != nil { return true }
+    let share =
+      max(
+        0, sector * sectorBytes - start)..<min(
+        payload.count, (sector + 1) * sectorBytes - start)
+    let isBlank = share.allSatisfy { $0 == byte || payload[$0] == 0 }
+    return share.count >= LogFormat.tellingBytes && !isBlank
+  }
+
   /// The first place at or after `offset` with a length that a record could have: zeros and
   /// most of what else an unused end holds are passed at the speed of memory.
   private func plausibleHeader(from offset: Int) throws(StorageError) -> Int? {
@@ -81,6 +122,27 @@ final class RecordWindow {
       }
     }
     return nil
+  }
+
+  /// The first position at or after `lsn` where a record may begin.
+  func nextPlausible(from lsn: LSN) throws(StorageError) -> LSN? {
+    guard let found = try plausibleHeader(from: offset(of: lsn)) else { return nil }
+    return segment.header.base + LSN(found - LogFormat.segmentHeaderBytes)
+  }
+
+  /// The bytes where the header of a record at `lsn` is; nil past the end of the file.
+  func headerBytes(at lsn: LSN) throws(StorageError) -> [UInt8]? {
+    try slice(offset(of: lsn), LogFormat.recordHeaderBytes)?.array
+  }
+
+  /// The bytes where the payload of a record at `lsn` is; nil past the end of the file.
+  func payloadBytes(at lsn: LSN, _ length: Int) throws(StorageError) -> [UInt8]? {
+    try slice(offset(of: lsn) + LogFormat.recordHeaderBytes, length)?.array
+  }
+
+  /// What ties a record to its place.
+  func seed(at lsn: LSN) -> UInt32 {
+    LogFormat.RecordHeader.seed(number: segment.header.number, offset: offset(of: lsn))
   }
 
   private func header(atOffset offset: Int) throws(StorageError) -> LogFormat.RecordHeader? {

@@ -472,9 +472,11 @@ public final class WriteAheadLog: @unchecked Sendable {
   /// gives back what the records do not need. Whatever of this fails, or is lost by a crash,
   /// the log is what it was: nobody needs to know. REQUIRES: `syncLock` is held.
   private func leaveCompact(_ end: LSN) {
-    let (unused, last) = lock.withLock {
+    let proven = durable.load(ordering: .relaxed)
+    // Whoever let go of records has them in durable files: older ones are not the engine's newest.
+    let (unused, last, contained) = lock.withLock { () -> ([String], LogSegment?, LSN) in
       defer { spares = [] }
-      return (spares, segments.last)
+      return (spares, segments.last, released)
     }
     for path in unused { try? options.fileSystem.remove(path) }
     guard let last else { return }
@@ -482,7 +484,7 @@ public final class WriteAheadLog: @unchecked Sendable {
     if last.header.base < end || last.fileBytes > Int64(headerBytes) {
       try? last.file.truncate(to: last.offset(of: end))
       let header = LogFormat.SegmentHeader(
-        number: nextNumber, base: end, durable: min(durable.load(ordering: .relaxed), end))
+        number: nextNumber, base: end, durable: min(max(proven, contained), end))
       guard
         let next = try? LogSegment.create(
           options.fileSystem, directory: options.directory, recycling: nil, header: header,

@@ -35,7 +35,9 @@ struct TestEngine: Sendable, CustomTestStringConvertible {
 
   private static func smallLSM(_ policy: CompactionPolicy) -> TestEngine {
     TestEngine(
-      entry: .init(name: LSMEngine.engineName, summary: "the LSM tree, tuned small") {
+      entry: .init(
+        name: LSMEngine.engineName, summary: "the LSM tree, tuned small", tools: LSMEngine.tools
+      ) {
         (options) throws(StorageError) in
         var tuning = LSMTuning.small
         tuning.compaction = policy
@@ -45,12 +47,14 @@ struct TestEngine: Sendable, CustomTestStringConvertible {
 
   static let sqlite = TestEngine(
     entry: .init(
-      name: SQLiteEngine.engineName, summary: "the control, tuned small", needsSyncs: true
+      name: SQLiteEngine.engineName, summary: "the control, tuned small", needsSyncs: true,
+      tools: SQLiteEngine.tools
     ) { (options) throws(StorageError) in try SQLiteEngine(options, .small) })
 
   static let btree = TestEngine(
-    entry: .init(name: BTreeEngine.engineName, summary: "the B-tree, tuned small") {
-      (options) throws(StorageError) in try BTreeEngine.open(options, .small)
+    entry: .init(
+      name: BTreeEngine.engineName, summary: "the B-tree, tuned small", tools: BTreeEngine.tools
+    ) { (options) throws(StorageError) in try BTreeEngine.open(options, .small)
     })
 
   func runner(_ durability: Durability) -> ProgramRunner {

@@ -12,7 +12,7 @@ import Testing
     "Memory": 4, "BTree": 4, "LSM": 4, "SQLite": 4, "Peers": 4, "CRDT": 4,
     "Sharding": 5, "Raft": 5,
     "Simulation": 6, "Bench": 6, "Inspect": 6,
-    "Report": 7, "Notebook": 7,
+    "Report": 7, "Notebook": 7, "Fuzzing": 7,
   ]
   /// Foundation is allowed from here up.
   static let foundationLayer = 6

@@ -59,7 +59,7 @@ struct ManifestReader {
     }
     let file = try fileSystem.open(path, .read)
     defer { file.close() }
-    let bytes = try file.readAll(limit: ManifestFormat.maximumBytes)
+    let bytes = try file.readSmall(limit: ManifestFormat.maximumBytes)
     return try bytes.withSlice { (slice) throws(StorageError) in
       try decode(slice, number: number, path: path, visit)
     }
@@ -71,7 +71,7 @@ struct ManifestReader {
     guard try fileSystem.exists(path) else { return nil }
     let pointer = try fileSystem.open(path, .read)
     defer { pointer.close() }
-    return try ManifestFormat.decodeCurrent(try pointer.readAll(limit: 4096), path: path)
+    return try ManifestFormat.decodeCurrent(try pointer.readSmall(limit: 4096), path: path)
   }
 
   private func decode(

@@ -45,9 +45,12 @@ final class TableBuilder {
   var isEmpty: Bool { properties.entries == 0 && fragments.isEmpty }
   var hasEntries: Bool { properties.entries != 0 }
 
-  /// REQUIRES: (key, tag) sorts after what was added before.
+  /// REQUIRES: (key, tag) sorts after what was added before. Errors: `corruption` when the key does
+  /// not: a table that is merged holds what was never written; `noSpace`, `io`.
   func add(_ key: ByteSlice, _ tag: UInt64, _ value: ByteSlice) throws(StorageError) {
-    let isNewKey = properties.entries == 0 || !(lastKey.slice == key)
+    let order = properties.entries == 0 ? -1 : lastKey.slice.compare(key)
+    if order > 0 { throw outOfOrder(key) }
+    let isNewKey = order != 0
     if !block.isEmpty
       && block.byteCount + key.count + value.count > options.blockBytes + options.blockBytes / 16
     {
@@ -69,6 +72,12 @@ final class TableBuilder {
     if EntryTag.isDelete(tag) { properties.tombstones += 1 }
     note(EntryTag.sequence(tag))
     if block.byteCount >= options.blockBytes { try finishBlock() }
+  }
+
+  private func outOfOrder(_ key: ByteSlice) -> StorageError {
+    .corruption(
+      "key \(printable(key.rawBuffer)) comes out of order: one of the tables that are merged is "
+        + "damaged, `verify` names it", path: file.path, offset: Int64(written))
   }
 
   /// REQUIRES: `lastKey` is the key before, of which there is one unless this is the first.

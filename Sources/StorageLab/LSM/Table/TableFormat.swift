@@ -12,6 +12,10 @@ enum TableFormat {
   /// Limit on a block's raw bytes: a value of 1 GiB and its key, with room to spare.
   static let maximumBlockBytes = 0x7e00_0000
 
+  /// No LZ4 block unpacks to more: a byte adds at most 255 to a length. So a hostile length asks
+  /// for no more memory than the file is worth.
+  static let maximumRatio = 255
+
   enum BlockKind: UInt8 {
     case raw = 0
     case lz4 = 1
@@ -152,7 +156,7 @@ enum TableFormat {
     let rawBytes = Int(
       UInt32(littleEndian: (stored.base + payload.count + 1).loadUnaligned(as: UInt32.self)))
     guard let kind = BlockKind(rawValue: stored[payload.count]), rawBytes <= maximumBlockBytes,
-      kind == .lz4 || rawBytes == payload.count
+      kind == .lz4 ? rawBytes <= maximumRatio * (payload.count + 1) : rawBytes == payload.count
     else {
       throw .corruption("the block is of no known kind", path: path, offset: Int64(offset))
     }
