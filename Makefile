@@ -17,8 +17,8 @@
 #   make asan, make tsan   tests under AddressSanitizer and ThreadSanitizer; each builds anew
 #   make metamorphic TIME=600   random programs on random configurations, beside an oracle
 #   make soak TIME=600     mixed load with faults and restarts on each engine, so many seconds each
-#   make flips         every bit of small databases flipped, and every other damage; minutes. EVERY=n
-#                      tries every nth
+#   make flips         every bit of small databases flipped, a sample of large ones', and every other
+#                      damage; minutes. EVERY=n tries every nth
 #   make faults        every I/O call of a program made to fail, in each class
 #   make fuzz TIME=60  libFuzzer on every decoder and on whole directories, TIME seconds in all
 #   make corpus        writes the fuzzer's first inputs anew, after a change of a format
@@ -178,6 +178,8 @@ flips: build
 	$(DAMAGE) --engine lsm:small --merge-operator append $(ARGS)
 	$(DAMAGE) --engine btree:small --durability commit $(ARGS)
 	$(DAMAGE) --engine lsm:small --durability commit $(ARGS)
+	for engine in btree lsm; do echo "$$engine, large" && \
+	  .build/release/labctl damage --engine $$engine --keys 20000 --every 30011 $(ARGS) || exit 1; done
 
 faults: build
 	for engine in btree:small lsm:small sqlite:small; do for class in process commit; do \

@@ -119,8 +119,7 @@ struct BenchPlaces: ParsableArguments {
       Terminal.output(try kept.encoded())
     }
     guard let stored else { return }
-    let report = kept.kind == .capacity ? "report.txt" : "report.html"
-    let note = "\nreport: \(stored)/\(report)  (again: labctl bench show \(stored))"
+    let note = "\nreport: \(stored)/report.html  (again: labctl bench show \(stored))"
     if output.json { Terminal.note(note) } else { Terminal.output(note + "\n") }
   }
 }

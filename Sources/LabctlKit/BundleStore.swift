@@ -106,7 +106,9 @@ struct BundleStore {
       try ChartFiles.write(MarkdownReport.charts(sweep), in: path)
     case .capacity(let report):
       path = try newDirectory(report.startedAt, report.configuration.seed)
+      try write(HTMLReport.render(report), "report.html", path)
       try write(CapacityTextReport.render(report), "report.txt", path)
+      try ChartFiles.write(MarkdownReport.charts(report), in: path)
     }
     // Last: a directory with it is complete.
     try WholeFile.write(try kept.encoded(), to: joinPath(path, kept.kind.fileName))

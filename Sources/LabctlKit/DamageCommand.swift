@@ -16,6 +16,7 @@ struct DamageCommand: ParsableCommand {
       Examples:
         labctl damage --engine btree --every 997
         labctl damage --engine lsm --every 997 --json
+        labctl damage --engine lsm --keys 5000 --every 100003
         labctl damage --engine btree --faults --every 50
       """)
 
@@ -23,6 +24,8 @@ struct DamageCommand: ParsableCommand {
   var engine: String
   @Option(help: "Try every so many bits, or calls; 1 is all.")
   var every = 1
+  @Option(help: "About how many keys the database has; 60 are few enough for every bit.")
+  var keys = 60
   @Option(help: "Where to begin among them, and what the database holds.")
   var seed: UInt64 = 1
   @Option(help: "What an acknowledged write survives.")
@@ -35,6 +38,9 @@ struct DamageCommand: ParsableCommand {
 
   func validate() throws {
     if every < 1 { throw ValidationError("--every must be at least 1.") }
+    if !(1...1_000_000).contains(keys) {
+      throw ValidationError("--keys must be between 1 and a million.")
+    }
   }
 
   private struct Result: Encodable {
@@ -87,7 +93,7 @@ struct DamageCommand: ParsableCommand {
     var rows: [Result.Row] = []
     for ending in DamageSubject.Ending.allCases {
       let subject = try DamageSubject(
-        entry, durability: durability, ending: ending, seed: seed,
+        entry, durability: durability, ending: ending, keyCount: keys, seed: seed,
         mergeOperator: merges.mergeOperator?.mergeOperator)
       for (name, plan) in subject.plans(every: every, from: Int(seed % UInt64(every))) {
         let tally = DamageSweep(subject).run(plan)

@@ -7,10 +7,11 @@ struct VerifyCommand: ParsableCommand {
     abstract: "Read and check everything in a database, and change nothing.",
     discussion: """
       Opens the database read-only and names each problem with its file and byte offset. With \
-      --deep it is not opened: every page, block and record is read for itself, so that one \
-      damaged byte hides no other, and for each the part, the keys that it may cost and whether \
-      `labctl repair` can put it right are named. Exit code 0: sound; 1: problems found. A \
-      database that does not open without --deep ends with the code of its error.
+      --deep it is not opened: pages, blocks and records are read one by one, past damage as far \
+      as anything leads beyond it, and for each problem the part, the keys that it may cost and \
+      whether `labctl repair` can put it right are named. SQLite alone is opened for --deep too, \
+      and read from both ends up to the damage. Exit code 0: sound; 1: problems found. A database \
+      that does not open without --deep ends with the code of its error.
 
       Examples:
         labctl verify /tmp/books
@@ -40,7 +41,10 @@ struct VerifyCommand: ParsableCommand {
     if output.json {
       try JSON.print(result)
     } else {
-      for problem in result.problems { Terminal.output(problem.text + "\n") }
+      for problem in result.problems {
+        let remedy = problem.isOneBit == true ? "; `labctl repair` puts it right" : ""
+        Terminal.output(problem.text + remedy + "\n")
+      }
       let checked =
         "\(result.engine): \(result.entriesChecked) entries, "
         + ByteSize.text(Int(result.bytesChecked))
@@ -122,7 +126,6 @@ struct DamageJSON: Encodable {
     if let part { text += part + ": " }
     text += message
     if let affected, !affected.isEmpty { text += "; affects \(affected)" }
-    if isOneBit == true { text += "; repair puts it right" }
     return text
   }
 }

@@ -11,7 +11,7 @@ import Testing
   static let costly = [
     "labctl bench", "labctl sweep", "labctl calibrate", "labctl notebook", "labctl lsm simulate",
     "labctl experiment", "--rows 10000000", "--page 3", "--page 2", ".sst", ".manifest", ".wal",
-    "man ", "-wal", "/var/lib", "--seconds 60",
+    "man ", "-wal", "/var/lib", "--seconds 60", "--keys 5000",
   ]
 
   static let pages: [(page: String, lines: [String])] = {

@@ -18,8 +18,8 @@ final class BTreeCheckpointer: @unchecked Sendable {
   // Guarded by `running`.
   private var superblock: BTreeSuperblock
   private var lastSerial: UInt64 = 0
-  /// A superblock was written whose sync failed: the next goes to the same place, with a
-  /// higher number.
+  /// A copy of the superblock was written whose sync failed: the next goes to the same place,
+  /// with a higher number, since the other copy is the one that certainly counts.
   private var isInDoubt = false
   private var doubtfulSequence: UInt64 = 0
   /// A sync of pages failed: what was written since the last good one may be lost.
@@ -108,7 +108,7 @@ final class BTreeCheckpointer: @unchecked Sendable {
     next.census = plan.census
     next.freeListHead = plan.list.first?.id ?? 0
     next.freeListPages = UInt32(plan.list.count)
-    let pages = try write(plan, next)
+    let pages = try write(plan, &next)
     let released = next.lsn - superblock.lsn
     superblock = next
     lastSerial = serial
@@ -127,9 +127,10 @@ final class BTreeCheckpointer: @unchecked Sendable {
         durationNanoseconds: clock.nanoseconds - start))
   }
 
-  /// Writes pages, free list and superblock, each durable before the next depends on it.
+  /// Writes pages, free list and both copies of the superblock, each durable before the next
+  /// depends on it; `next` is the last copy then.
   private func write(
-    _ plan: BTreeSpace.CheckpointPlan, _ next: BTreeSuperblock
+    _ plan: BTreeSpace.CheckpointPlan, _ next: inout BTreeSuperblock
   ) throws(StorageError) -> Int {
     var pages = 0
     do throws(StorageError) {
@@ -145,8 +146,11 @@ final class BTreeCheckpointer: @unchecked Sendable {
       throw error
     }
     do throws(StorageError) {
-      try cache.file.write(next.encode(), at: Int64(next.slot) * Int64(cache.pageSize))
-      try cache.file.sync()
+      try writeSuperblock(next)
+      // Before anything is let go that only the state before needs: from now on one copy may be
+      // damaged, whichever it is.
+      next = next.twin
+      try writeSuperblock(next)
       isInDoubt = false
     } catch {
       failures.wrappingAdd(1, ordering: .relaxed)
@@ -157,6 +161,11 @@ final class BTreeCheckpointer: @unchecked Sendable {
       throw error
     }
     return pages + plan.list.count
+  }
+
+  private func writeSuperblock(_ block: BTreeSuperblock) throws(StorageError) {
+    try cache.file.write(block.encode(), at: Int64(block.slot) * Int64(cache.pageSize))
+    try cache.file.sync()
   }
 
   private func writeFreeList(_ plan: BTreeSpace.CheckpointPlan) throws(StorageError) {

@@ -40,8 +40,7 @@ final class BTreeOpening {
       try file.sync()
       try options.fileSystem.syncDirectory(options.path)
     }
-    let copies = try BTreeSuperblock.read(file)
-    let superblock = try BTreeSuperblock.load(file)
+    let superblock = try pairSuperblocks(file)
     try checkSize(superblock, file)
     let cache = try BTreePageCache(
       file: file, pageSize: Int(superblock.pageSize), cacheBytes: options.cacheBytes,
@@ -60,22 +59,32 @@ final class BTreeOpening {
       cache: cache, space: space, root: root, entries: superblock.entries)
     // An empty leaf and nothing else; what the log adds is counted as it is replayed.
     if superblock.entries == 0 && superblock.height == 1 { writer.kinds = .init() }
-    let isDamaged = copies.slots.contains {
-      if case .failure(.damaged) = $0 { true } else { false }
-    }
-    if isDamaged { try checkIsWhole(superblock, cache) }
     let (log, lsn) = try openLog(superblock.lsn, writer)
-    if isDamaged && log.beginning > superblock.lsn {
-      throw lostSuperblock(superblock, file.path)
-    }
     let isLogged = options.durability != .none
     return Loaded(
       cache: cache, space: space, root: root, writer: writer,
       log: isLogged && !options.isReadOnly ? log : nil, recovery: log.recovery,
       superblock: superblock, lsn: lsn,
-      // Without a log, what was replayed must reach the pages before anything else does; a
-      // superblock torn by a crash is replaced at once.
-      mustCheckpoint: (!isLogged && log.recovery.records > 0) || isDamaged)
+      // Without a log, what was replayed must reach the pages before anything else does.
+      mustCheckpoint: !isLogged && log.recovery.records > 0)
+  }
+
+  /// The newest superblock. Where the other copy does not say the same, a crash having come between
+  /// the two or one being damaged, it is written anew before pages and log of an older state are used
+  /// again. Errors: as `BTreeSuperblock.load`; `io`.
+  private func pairSuperblocks(_ file: any File) throws(StorageError) -> BTreeSuperblock {
+    let copies = try BTreeSuperblock.read(file)
+    let newest = try BTreeSuperblock.load(file)
+    if newest.version == 1 && copies.isOneDamaged {
+      throw .corruption(
+        "a superblock is damaged, and the other one may be of an earlier checkpoint",
+        path: file.path, offset: Int64(1 - newest.slot) * Int64(newest.pageSize))
+    }
+    if options.isReadOnly || copies.areTwins { return newest }
+    let twin = newest.twin
+    try file.write(twin.encode(), at: Int64(twin.slot) * Int64(twin.pageSize))
+    try file.sync()
+    return twin
   }
 
   /// Free pages at the file's end may have been cut off, but not many times the file: a count that
@@ -90,40 +99,6 @@ final class BTreeOpening {
         "the superblock claims \(superblock.pageCount) pages, and the file has \(fileBytes) bytes",
         path: file.path, offset: Int64(superblock.slot) * Int64(superblock.pageSize))
     }
-  }
-
-  /// With one superblock damaged, the intact one may be the older: then pages of its tree may
-  /// have been used again. Each page must be from its time. Complexity: O(pages).
-  private func checkIsWhole(
-    _ superblock: BTreeSuperblock, _ cache: BTreePageCache
-  ) throws(StorageError) {
-    var waiting = [superblock.root]
-    while let id = waiting.popLast() {
-      let page: BTreePage
-      do throws(StorageError) { page = try cache.pin(id) } catch {
-        if error.code == .corruption { throw lostSuperblock(superblock, cache.file.path) }
-        throw error
-      }
-      defer { cache.unpin(id) }
-      if page.epoch > superblock.epoch { throw lostSuperblock(superblock, cache.file.path) }
-      for index in 0..<page.count where page.mayHaveChains {
-        let cell = BTreeCell(page, index)
-        guard cell.flags & BTreePage.chainFlag != 0 else { continue }
-        var isNewer = false
-        try cache.forEachPage(of: ChainReference(cell.payload)) { (_, created, _) in
-          isNewer = isNewer || created > superblock.epoch
-        }
-        if isNewer { throw lostSuperblock(superblock, cache.file.path) }
-      }
-      guard page.isBranch else { continue }
-      for index in 0...page.count { waiting.append(page.child(index)) }
-    }
-  }
-
-  private func lostSuperblock(_ intact: BTreeSuperblock, _ path: String) -> StorageError {
-    .corruption(
-      "the newer superblock is damaged, and the tree of the older one is not whole any more",
-      path: path, offset: Int64(1 - intact.slot) * Int64(intact.pageSize))
   }
 
   /// Makes an empty tree, complete before it gets its name.
@@ -143,7 +118,9 @@ final class BTreeOpening {
     superblock.epoch = 1
     superblock.census = BTreeSpace.mark(BTreePage.firstPage, 1)
     var bytes = [UInt8](repeating: 0, count: 3 * size)
-    bytes.replaceSubrange(0..<BTreeSuperblock.encodedBytes, with: superblock.encode())
+    for (start, copy) in [(0, superblock), (size, superblock.twin)] {
+      bytes.replaceSubrange(start..<(start + BTreeSuperblock.encodedBytes), with: copy.encode())
+    }
     bytes.withUnsafeMutableBytes { buffer in
       guard let base = buffer.baseAddress else { return }
       let page = BTreePage(base + 2 * size, size: size)

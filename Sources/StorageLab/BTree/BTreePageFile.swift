@@ -89,7 +89,7 @@ final class BTreePageFile {
       corrected.append(0)
       // It tells where the second one lies.
       copies.slots[1] = BTreeSuperblock.decode(
-        try bytes(file, at: Int64(block.pageSize)), slot: 1)
+        try BTreeSuperblock.readBytes(file, at: Int64(block.pageSize)), slot: 1)
     }
     guard case .failure = copies.slots[1] else {
       return Superblocks(copies: copies, corrected: corrected)
@@ -106,20 +106,11 @@ final class BTreePageFile {
     return Superblocks(copies: copies, corrected: corrected)
   }
 
-  private static func bytes(_ file: any File, at offset: Int64) throws(StorageError) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: BTreeSuperblock.encodedBytes)
-    let count = try bytes.withMutableBytes { (buffer) throws(StorageError) in
-      try file.read(into: buffer, at: offset)
-    }
-    bytes.removeLast(bytes.count - count)
-    return bytes
-  }
-
   private static func repaired(
     _ file: any File, slot: Int, at offset: Int64
   ) throws(StorageError) -> BTreeSuperblock? {
-    var bytes = try bytes(file, at: offset)
-    let covered = BTreeSuperblock.encodedBytes - 4
+    var bytes = try BTreeSuperblock.readBytes(file, at: offset)
+    let covered = BTreeSuperblock.checksumOffset
     guard bytes.count == BTreeSuperblock.encodedBytes,
       BitFlipFinder.repair(
         &bytes, covered: 0..<covered, checksumAt: covered, seed: CRC32C.seed(UInt64(slot))) != nil

@@ -20,6 +20,8 @@ struct BTreeSalvage {
   private var seen = BTreeFreeMap()
   private var free = BTreeFreeMap()
   private var isFreeListWhole = true
+  /// No page of the tree was lost, nor a chain: its accounts can be checked.
+  private var isTreeWhole = true
   private var census: UInt64 = 0
   /// Where branches were lost: their leaves may still be found.
   private var orphaned: [DamagedKeys] = []
@@ -73,52 +75,18 @@ struct BTreeSalvage {
       return nil
     }
     let other = 1 - newest.slot
-    guard case .failure(let failure) = found.copies.slots[other] else { return newest }
-    // The second copy is written by the first checkpoint.
-    if case .foreign = failure, newest.sequence == 0 { return newest }
-    if try isWhole(newest, file) {
-      lose(
-        path, Int64(other) * Int64(newest.pageSize), "superblock", "superblock \(other) is damaged",
-        "nothing: the other one and the log hold everything", nil)
-      return newest
-    }
+    guard found.copies.isDamaged(other) else { return newest }
+    let isOld = newest.version == 1
     lose(
-      path, Int64(other) * Int64(newest.pageSize), "superblock", "the newer superblock is damaged",
-      "all entries but those in the log: pages of the older one's tree were used again", .all)
-    return nil
+      path, Int64(other) * Int64(newest.pageSize), "superblock", "superblock \(other) is damaged",
+      isOld
+        ? "all entries since the last checkpoint but one, if the damaged superblock was the newer"
+        : "nothing: the other one says the same, or the log what it lacks", isOld ? .all : nil)
+    return newest
   }
 
   private func slotOffset(_ copies: BTreeSuperblock.Copies) -> Int64 {
     (try? copies.slots[1].get()).map { Int64($0.pageSize) } ?? 4096
-  }
-
-  /// Whether the older superblock's tree is as it was, and the log goes back to it.
-  private func isWhole(
-    _ superblock: BTreeSuperblock, _ file: any File
-  ) throws(StorageError) -> Bool {
-    let segments = try LogSalvage.read(options.path, options.fileSystem, from: nil) { _, _ in }
-    if let beginning = segments.beginning, beginning > superblock.lsn { return false }
-    let pages = try BTreePageFile(
-      options.fileSystem.open(path, .read), pageSize: Int(superblock.pageSize))
-    var waiting: [(id: UInt32, level: Int)] = [(superblock.root, Int(superblock.height) - 1)]
-    var visited = 0
-    while let next = waiting.popLast() {
-      visited += 1
-      guard visited <= pages.pageCount, case .success(let copy) = try pages.read(next.id),
-        copy.page.level == next.level, copy.page.isLeaf || copy.page.isBranch,
-        copy.page.epoch <= superblock.epoch
-      else { return false }
-      let page = copy.page
-      for index in 0..<page.count where page.mayHaveChains {
-        let cell = BTreeCell(page, index)
-        guard cell.flags & BTreePage.chainFlag != 0 else { continue }
-        let chain = try BTreeChainReader(pages, ChainReference(cell.payload)).read()
-        guard let chain, chain.newestEpoch <= superblock.epoch else { return false }
-      }
-      guard page.isBranch else { continue }
-      for index in 0...page.count { waiting.append((page.child(index), next.level - 1)) }
-    }
-    return true
   }
 
   // MARK: Free list
@@ -145,6 +113,7 @@ struct BTreeSalvage {
       }
       seen.insert(Int(id))
       id = copy.page.link
+      withExtendedLifetime(copy) {}
     }
     if free.count != Int(superblock.freePages) {
       isFreeListWhole = false
@@ -221,7 +190,7 @@ struct BTreeSalvage {
       var value = cell.payload.array
       if cell.flags & BTreePage.chainFlag != 0 {
         let reference = ChainReference(cell.payload)
-        let chain = try BTreeChainReader(pages, reference).read()
+        let chain = try BTreeChainReader(pages, reference).read(beside: seen)
         guard let chain else {
           loseChain(pages, reference, key, continues: cell.keyContinues)
           continue
@@ -265,7 +234,7 @@ struct BTreeSalvage {
   ) throws(StorageError) -> [UInt8]? {
     guard cell.keyContinues else { return cell.key }
     let reference = ChainReference(cell.payload)
-    guard let chain = try BTreeChainReader(pages, reference).read() else {
+    guard let chain = try BTreeChainReader(pages, reference).read(beside: seen) else {
       lose(
         path, pages.offset(reference.first), "overflow page",
         "an overflow chain that begins at page \(reference.first) is damaged",
@@ -297,11 +266,20 @@ struct BTreeSalvage {
     var leaves: UInt64 = 0
     for id in Int(BTreePage.firstPage)..<min(pages.pageCount, Int(superblock.pageCount)) {
       if seen.contains(id) || free.contains(id) { continue }
-      guard case .success(let copy) = try pages.read(UInt32(id)), copy.page.isLeaf,
-        copy.page.epoch <= superblock.epoch
-      else { continue }
+      let copy: BTreePageFile.Copy
+      switch try pages.read(UInt32(id)) {
+      case .success(let intact): copy = intact
+      case .failure(let flaw):
+        lose(
+          path, pages.offset(UInt32(id)), "page", flaw.message,
+          "page \(id), which a damaged branch or chain led to", nil, pages.pageSize)
+        continue
+      }
       let page = copy.page
-      guard page.count > 0 else { continue }
+      guard page.isLeaf, page.epoch <= superblock.epoch, page.count > 0 else {
+        withExtendedLifetime(copy) {}
+        continue
+      }
       let first = BTreeCell(page, 0).key
       guard let keys = orphaned.first(where: { $0.contains(first) }) else { continue }
       seen.insert(id)
@@ -318,19 +296,21 @@ struct BTreeSalvage {
 
   /// Without damage every page has its place; with it what has none was told of already.
   private mutating func checkAccounts(_ pages: BTreePageFile, _ superblock: BTreeSuperblock) {
-    guard lost.isEmpty else { return }
+    guard isTreeWhole else { return }
+    let before = lost.count
     if entries != superblock.entries {
       lose(
         path, pages.offset(superblock.root), "page",
         "the superblock counts \(superblock.entries) entries, the tree holds \(entries)",
         "an older page lies in the place of a newer one, or entries are missing", .all)
     }
-    if let expected = superblock.census, expected != census, lost.isEmpty {
+    if let expected = superblock.census, expected != census, lost.count == before {
       lose(
         path, pages.offset(superblock.root), "page",
         "a page of another time lies in the place of one of the tree's pages",
         "keys of that page, which nothing names", .all)
     }
+    guard isFreeListWhole else { return }
     let first = Int(BTreePage.firstPage)
     let missing = (first..<max(first, Int(superblock.pageCount))).first {
       !seen.contains($0) && !free.contains($0)
@@ -348,6 +328,7 @@ struct BTreeSalvage {
     _ path: String, _ offset: Int64, _ part: String, _ message: String, _ affected: String,
     _ keys: DamagedKeys?, _ bytes: Int? = nil
   ) {
+    if part == "page" || part == "overflow page" { isTreeWhole = false }
     lost.append(
       DatabaseDamage(
         path: path, offset: offset, bytes: bytes.map { Int64($0) }, part: part, message: message,
@@ -370,7 +351,6 @@ struct BTreeChainReader {
     var bytes: [UInt8] = []
     var pages: [UInt32] = []
     var corrected: [UInt32] = []
-    var newestEpoch: UInt64 = 0
     var census: UInt64 = 0
   }
 
@@ -382,14 +362,16 @@ struct BTreeChainReader {
     self.reference = reference
   }
 
-  /// Nil when a page of the chain is damaged or is no part of one. Errors: `io`.
-  func read() throws(StorageError) -> Chain? {
+  /// Nil when a page of the chain is damaged, is no part of one, or was met `beside` it: so however
+  /// chains lead into each other, all of them together read each page once. Errors: `io`.
+  func read(beside seen: BTreeFreeMap) throws(StorageError) -> Chain? {
     var chain = Chain()
     var id = reference.first
     while chain.bytes.count < Int(reference.length) {
-      guard chain.pages.count < file.pageCount, case .success(let copy) = try file.read(id) else {
-        return nil
-      }
+      guard chain.pages.count < file.pageCount, !seen.contains(Int(id)),
+        case .success(let copy) = try file.read(id)
+      else { return nil }
+      defer { withExtendedLifetime(copy) {} }
       let page = copy.page
       guard page.kindByte == BTreePage.Kind.overflow.rawValue, page.payloadLength > 0,
         page.payloadLength <= Int(reference.length) - chain.bytes.count
@@ -397,7 +379,6 @@ struct BTreeChainReader {
       chain.bytes += ByteSlice(base: page.payload, count: page.payloadLength).rawBuffer
       chain.pages.append(id)
       if copy.correctedByte != nil { chain.corrected.append(id) }
-      chain.newestEpoch = max(chain.newestEpoch, page.epoch)
       chain.census &+= BTreeSpace.mark(id, page.epoch)
       id = page.link
     }

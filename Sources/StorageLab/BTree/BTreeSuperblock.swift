@@ -1,13 +1,18 @@
-/// The root of everything durable: one of two copies, written in turn, so that one is whole
-/// whatever happens during the write of the other. `docs/formats/btree.md`, "Superblock".
+/// The root of everything durable: two copies, written one after the other, so that one is whole
+/// whatever happens during the write of the other, and either is enough before anything that only
+/// an older state needs is let go. `docs/formats/btree.md`, "Superblock".
 struct BTreeSuperblock: Equatable {
   static let magic: UInt64 = 0x3145_4552_5442_4c53  // "SLBTREE1" in file order
-  static let version: UInt32 = 1
+  /// 1 wrote the copies in turn, a state in each.
+  static let version: UInt32 = 2
   /// Bytes that are written and covered by the checksum.
   static let encodedBytes = 112
+  /// Where the checksum of what stands before it is.
+  static let checksumOffset = encodedBytes - 4
 
+  var version = Self.version
   var pageSize: UInt32
-  /// Goes up with each checkpoint; the higher of two intact copies counts.
+  /// Goes up with each copy that is written; the higher of two intact ones counts.
   var sequence: UInt64 = 0
   /// The last epoch that the checkpoint contains.
   var epoch: UInt64 = 0
@@ -30,7 +35,7 @@ struct BTreeSuperblock: Equatable {
   func encode() -> [UInt8] {
     var writer = ByteWriter()
     writer.integer(BTreeSuperblock.magic)
-    writer.integer(BTreeSuperblock.version)
+    writer.integer(version)
     writer.integer(pageSize)
     writer.integer(sequence)
     writer.integer(epoch)
@@ -43,7 +48,7 @@ struct BTreeSuperblock: Equatable {
     writer.integer(lsn)
     writer.integer(entries)
     writer.integer(census ?? 0)
-    while writer.count < BTreeSuperblock.encodedBytes - 4 { writer.integer(UInt8(0)) }
+    while writer.count < BTreeSuperblock.checksumOffset { writer.integer(UInt8(0)) }
     writer.checksum(seed: CRC32C.seed(UInt64(slot)))
     return writer.bytes
   }
@@ -61,16 +66,15 @@ struct BTreeSuperblock: Equatable {
       var reader = ByteReader(slice.prefix(encodedBytes))
       let magic: UInt64 = reader.integer()
       let version: UInt32 = reader.integer()
-      let covered = slice.prefix(encodedBytes - 4)
+      let covered = slice.prefix(checksumOffset)
       let stored = UInt32(
-        littleEndian: slice.base.loadUnaligned(
-          fromByteOffset: encodedBytes - 4, as: UInt32.self))
+        littleEndian: slice.base.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
       guard magic == BTreeSuperblock.magic else { return .failure(.foreign) }
       guard CRC32C.checksum(covered, seed: CRC32C.seed(UInt64(slot))) == stored else {
         return .failure(.damaged("it fails its checksum"))
       }
       guard version <= BTreeSuperblock.version else { return .failure(.newer(version)) }
-      var block = BTreeSuperblock(pageSize: reader.integer())
+      var block = BTreeSuperblock(version: version, pageSize: reader.integer())
       block.sequence = reader.integer()
       block.epoch = reader.integer()
       block.root = reader.integer()
@@ -94,11 +98,36 @@ struct BTreeSuperblock: Equatable {
       && UInt64(freeListHead) < pageCount && freePages < pageCount
   }
 
+  /// The copy to be written after this one, to the other slot. Says the same.
+  var twin: BTreeSuperblock {
+    var twin = self
+    twin.version = BTreeSuperblock.version
+    twin.sequence += 1
+    return twin
+  }
+
   /// What a file holds: each copy, or why it is none.
   struct Copies {
     var slots: [Result<BTreeSuperblock, DecodeFailure>]
-    var newest: BTreeSuperblock? {
-      slots.compactMap { try? $0.get() }.max { $0.sequence < $1.sequence }
+    var intact: [BTreeSuperblock] { slots.compactMap { try? $0.get() } }
+    var newest: BTreeSuperblock? { intact.max { $0.sequence < $1.sequence } }
+    /// Both are intact and say the same: either is enough.
+    var areTwins: Bool {
+      guard let newest, let older = intact.min(by: { $0.sequence < $1.sequence }) else {
+        return false
+      }
+      return older.twin == newest
+    }
+    /// A slot holds something else than a superblock, and once held one: version 1 left the second
+    /// slot empty until the first checkpoint.
+    var isOneDamaged: Bool { slots.indices.contains(where: isDamaged) }
+
+    func isDamaged(_ slot: Int) -> Bool {
+      guard case .failure(let failure) = slots[slot] else { return false }
+      if case .foreign = failure, slot == 1, let newest, newest.version == 1 {
+        return newest.sequence != 0
+      }
+      return true
     }
   }
 
@@ -122,8 +151,7 @@ struct BTreeSuperblock: Equatable {
     return Copies(slots: [first, .failure(.foreign)])
   }
 
-  private static func readBytes(_ file: any File, at offset: Int64) throws(StorageError) -> [UInt8]
-  {
+  static func readBytes(_ file: any File, at offset: Int64) throws(StorageError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: encodedBytes)
     let count = try bytes.withMutableBytes { (buffer) throws(StorageError) in
       try file.read(into: buffer, at: offset)

@@ -1,9 +1,12 @@
 /// Finds the one flipped bit that explains a failed CRC-32C.
 ///
 /// A checksum is linear: flipping a bit changes it by a pattern that depends on nothing but how far
-/// the bit lies from the end. So the difference of two checksums, the syndrome, names the bit. Up to
-/// 64 KiB no two flips share a syndrome with fewer than six bits in error (Koopman, DSN 2002), and
-/// bytes that have nothing to do with each other look like one flip with probability bits ÷ 2³².
+/// the bit lies from the end. So the difference of two checksums, the syndrome, names the bit: if it
+/// was one. Up to 655 bytes two to four flips never look like one, the distance is six; beyond, two
+/// never do, but three may, it is four (Koopman, "32-Bit Cyclic Redundancy Codes for Internet
+/// Applications", DSN 2002). Bytes that have nothing to do with what was written look like one flip
+/// with probability bits ÷ 2³²: of a page of 4 KiB one time in 131,072, of 64 KiB in 8,192. Whoever
+/// puts a bit right therefore checks what it makes, and says what it rests on.
 enum BitFlipFinder {
   enum Place: Equatable {
     /// Bit `bit` of byte `byte` of what the checksum covers.
@@ -12,7 +15,7 @@ enum BitFlipFinder {
     case checksum(bit: UInt8)
   }
 
-  /// Longest run of bytes in which one flip is told from chance.
+  /// Longest run of bytes in which one flip is looked for: in longer ones chance is too likely.
   static let maximumBytes = 64 << 10
 
   /// Where the flip lies in `count` covered bytes; nil when no single one explains that

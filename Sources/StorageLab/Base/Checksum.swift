@@ -2,8 +2,8 @@ import CLabShims
 
 /// CRC-32C (Castagnoli): the checksum of every format in the lab.
 ///
-/// Detects every error burst up to 32 bits and, up to 64 KiB, every 1–5 flipped bits
-/// (Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", DSN 2002).
+/// Detects every error burst up to 32 bits, and every 1–5 flipped bits of up to 655 bytes, every 1–3 up
+/// to 64 KiB (Koopman, "32-Bit Cyclic Redundancy Codes for Internet Applications", DSN 2002).
 public enum CRC32C {
   /// Checksum of `bytes`, continuing from `seed`.
   ///

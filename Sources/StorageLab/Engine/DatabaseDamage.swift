@@ -30,11 +30,26 @@ public struct DatabaseDamage: Sendable, Equatable {
     self.isOneBit = isOneBit
   }
 
+  /// Bytes that fail their check and that one flipped bit explains. Other damage looks like that now
+  /// and then (`BitFlipFinder` says how often): what was put right rests on the assumption that it
+  /// was one bit.
+  public static func oneBit(
+    path: String, offset: Int64, bytes: Int64? = nil, part: String, affected: String
+  ) -> DatabaseDamage {
+    DatabaseDamage(
+      path: path, offset: offset, bytes: bytes, part: part,
+      message: "fails its check, by one flipped bit as it seems", affected: affected,
+      isOneBit: true)
+  }
+
   /// An engine's own error as a report.
-  public init(_ error: StorageError, path: String, part: String, affected: String = "") {
+  public init(
+    _ error: StorageError, path: String, bytes: Int64? = nil, part: String, affected: String = "",
+    keys: DamagedKeys? = nil
+  ) {
     self.init(
-      path: error.path ?? path, offset: error.offset ?? 0, part: part, message: error.message,
-      affected: affected)
+      path: error.path ?? path, offset: error.offset ?? 0, bytes: bytes, part: part,
+      message: error.message, affected: affected, keys: keys)
   }
 }
 
@@ -69,7 +84,7 @@ public struct DamagedKeys: Sendable, Hashable, CustomStringConvertible {
   }
 }
 
-/// What reading every byte of a database came to, without opening it.
+/// What reading everything that a database uses came to, without opening it.
 public struct DatabaseExamination: Sendable {
   public var damages: [DatabaseDamage] = []
   public var filesRead = 0
@@ -87,7 +102,7 @@ public struct SalvageReport: Sendable {
   public var entries: UInt64 = 0
   /// Log records applied on top of them.
   public var logRecords: UInt64 = 0
-  /// Damage of one flipped bit, which was undone: nothing of it is lost.
+  /// Damage put right on the assumption that it was one flipped bit: nothing of it is lost.
   public var corrected: [DatabaseDamage] = []
   /// Damage that took something with it.
   public var lost: [DatabaseDamage] = []
@@ -154,8 +169,8 @@ public struct DatabaseTools: Sendable {
   /// Both open the database themselves, and take its lock.
   public let opensDatabase: Bool
 
-  /// Reads every byte of the database at `options.path` and holds it against its formats. Never
-  /// writes. Errors: `io`, and those that keep it from reading at all.
+  /// Reads everything that the database at `options.path` uses, free room left out, and holds it
+  /// against its formats. Never writes. Errors: `io`, and those that keep it from reading at all.
   public let examine: @Sendable (EngineOptions) throws(StorageError) -> DatabaseExamination
 
   /// Hands everything that is provably intact in the database at `options.path`, and is the newest

@@ -1,7 +1,7 @@
 extension EngineRegistry {
-  /// Reads every byte of the database at `options.path`, whatever its state, and says what is
-  /// wrong, where, and what is affected. Never writes. Engines without tools of their own are
-  /// opened read-only and verified.
+  /// Reads everything that the database at `options.path` uses, whatever its state, and says what is
+  /// wrong, where, and what is affected; free room is not read. Never writes. Engines without tools
+  /// of their own are opened read-only and verified.
   ///
   /// Errors: `notFound`; `locked` when the database is open; `wrongFormat` when no engine of the
   /// registry knows it; `io`.
@@ -28,11 +28,18 @@ extension EngineRegistry {
   /// the same engine at `path`; the damaged one is not written to. The new one is whole and
   /// durable when this returns, or not there at all.
   ///
-  /// Errors: as `examine`; `invalidArgument` when something is at `path`; `unsupported` for
-  /// engines that cannot salvage, and when the database has merges and the options no operator.
+  /// Errors: as `examine`; `invalidArgument` when something is at `path`, or when it lies in the
+  /// damaged database's directory; `unsupported` for engines that cannot salvage, and when the
+  /// database has merges and the options no operator.
   public func repair(
     _ options: EngineOptions, into path: String
   ) throws(StorageError) -> (engine: String, report: SalvageReport) {
+    // The two are compared as they are written: for links and the like nothing is promised.
+    guard !PathNames(path).isInside(PathNames(options.path)) else {
+      throw StorageError(
+        .invalidArgument, "the new database would lie in the damaged one's directory",
+        remedy: "Name a place outside of \(options.path)", path: path)
+    }
     let (owner, damage) = try owner(of: options)
     guard let tools = owner.tools else {
       throw StorageError(
@@ -107,7 +114,8 @@ extension EngineRegistry {
       DatabaseDamage(
         path: identityPath, offset: problem.offset ?? 0, part: "engine file",
         message: isMissing ? "the engine file is missing" : problem.message,
-        affected: "the whole database does not open; its files are those of engine \(entry.name)")
+        affected: "the whole database does not open; its files are those of engine \(entry.name)",
+        keys: .all)
     )
   }
 
@@ -132,12 +140,40 @@ extension EngineRegistry {
       examination.bytesRead = report.bytesChecked
       examination.entries = report.entriesChecked
       examination.damages = report.problems.map {
-        DatabaseDamage(path: $0.path, offset: $0.offset, part: "file", message: $0.message)
+        DatabaseDamage(
+          path: $0.path, offset: $0.offset, part: "file", message: $0.message,
+          affected: "what the engine does not say")
       }
       try engine.close()
     } catch {
-      examination.damages.append(DatabaseDamage(error, path: options.path, part: "database"))
+      examination.damages.append(
+        DatabaseDamage(
+          error, path: options.path, part: "database",
+          affected: "the whole database, which does not open", keys: .all))
     }
     return examination
+  }
+}
+
+/// The names along a path, `.` and `..` resolved as they are written.
+private struct PathNames {
+  private var names: [Substring] = []
+  private let isAbsolute: Bool
+
+  init(_ path: String) {
+    isAbsolute = path.hasPrefix("/")
+    for name in path.split(separator: "/") where name != "." {
+      if name == "..", let last = names.last, last != ".." {
+        names.removeLast()
+      } else {
+        names.append(name)
+      }
+    }
+  }
+
+  /// Whether this is `other` or leads to something below it.
+  func isInside(_ other: PathNames) -> Bool {
+    isAbsolute == other.isAbsolute && names.starts(with: other.names)
+      && names.dropFirst(other.names.count).first != ".."
   }
 }

@@ -105,7 +105,7 @@ struct ChecksumSeal: Sendable {
   }
 
   private static func pages(_ name: String, _ bytes: [UInt8]) -> [ChecksumSeal] {
-    let covered = BTreeSuperblock.encodedBytes - 4
+    let covered = BTreeSuperblock.checksumOffset
     let superblocks = (0..<2).map { slot in
       ChecksumSeal(
         file: name, covered: [slot * 4096..<slot * 4096 + covered], offset: slot * 4096 + covered,

@@ -24,7 +24,7 @@ extension FuzzTarget {
       let input = FuzzInput(input)
       for slot in 0...1 {
         var bytes = input.bytes
-        let covered = BTreeSuperblock.encodedBytes - 4
+        let covered = BTreeSuperblock.checksumOffset
         if input.isSealed {
           bytes.seal(0..<covered, at: covered, seed: CRC32C.seed(UInt64(slot)))
         }

@@ -38,6 +38,7 @@ extension FuzzTarget {
         let bytes = ByteSlice(UnsafeRawBufferPointer(buffer))
         for search in IndexSearch.allCases {
           guard let index = SeparatorIndex(bytes, search) else { continue }
+          _ = TableFormat.isContiguous(index, to: index.payload(index.count))
           for place in stride(from: 0, to: index.count, by: max(1, index.count / 16)) {
             let key = index.key(place)
             key.withSlice {
@@ -53,7 +54,10 @@ extension FuzzTarget {
     FuzzTarget("table-footer", seeds: footerSeeds) { input in
       let input = FuzzInput(input)
       var bytes = input.bytes
-      if input.isSealed { bytes.seal(0..<76, at: 76, seed: CRC32C.seed(tableNumber)) }
+      if input.isSealed {
+        let covered = TableFormat.Footer.checksumOffset
+        bytes.seal(0..<covered, at: covered, seed: CRC32C.seed(tableNumber))
+      }
       bytes.withSlice { slice in
         let footer = try? TableFormat.Footer.decode(
           slice, fileNumber: tableNumber, fileBytes: 1 << 20, path: "")
@@ -136,13 +140,18 @@ extension FuzzTarget {
   }
 
   private static func indexSeeds() throws(StorageError) -> [String: [UInt8]] {
-    var builder = SeparatorIndex.Builder()
-    for (index, key) in keys().enumerated() {
-      key.withSlice { builder.add($0, UInt64(index * 100)) }
+    func index(_ offset: (Int) -> UInt64) -> [UInt8] {
+      var builder = SeparatorIndex.Builder()
+      for (place, key) in keys().enumerated() { key.withSlice { builder.add($0, offset(place)) } }
+      var output = OutputBuffer(capacity: 4096)
+      builder.finish(lastPayload: 4000, into: &output)
+      return [0] + output.slice.array
     }
-    var output = OutputBuffer(capacity: 4096)
-    builder.finish(lastPayload: 4000, into: &output)
-    return ["index": [0] + output.slice.array]
+    return [
+      "index": index { UInt64($0 * 100) },
+      // The second block begins where no number can follow.
+      "offsets": index { $0 == 0 ? 0 : .max },
+    ]
   }
 
   private static func footerSeeds() throws(StorageError) -> [String: [UInt8]] {

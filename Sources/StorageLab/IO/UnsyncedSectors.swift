@@ -24,7 +24,9 @@ final class UnsyncedSectors: Sendable {
         return state.durable[sector] != nil
       }
       if isKnown { continue }
-      let before = try content(sector, of: file)
+      // Where the file ends the medium holds nothing yet: zeros, once the file is longer.
+      var before = try content(sector, of: file)
+      before += [UInt8](repeating: 0, count: Int(UnsyncedSectors.bytes) - before.count)
       state.withLock { $0.durable[sector] = before }
     }
   }
@@ -42,8 +44,11 @@ final class UnsyncedSectors: Sendable {
     }
     var newest: [Int64: [UInt8]] = [:]
     for (sector, before) in forgotten {
-      newest[sector] = try content(sector, of: file)
-      try file.write(before, at: sector * UnsyncedSectors.bytes)
+      let now = try content(sector, of: file)
+      // Cut off since: nothing of it is left to be wrong.
+      if now.isEmpty { continue }
+      newest[sector] = now
+      try file.write(Array(before.prefix(now.count)), at: sector * UnsyncedSectors.bytes)
     }
     try file.sync()
     for (sector, bytes) in newest { try file.write(bytes, at: sector * UnsyncedSectors.bytes) }

@@ -24,9 +24,7 @@ public enum InspectBTree {
         describe(block, bytes, start, isNewest: block == copies.newest, in: &dump)
       case .failure(let failure):
         dump.field(start, bytes, "no superblock")
-        // The second copy is written by the first checkpoint.
-        let isUnwritten = slot == 1 && copies.newest?.sequence == 0
-        if !isUnwritten { dump.problem(start, text(failure)) }
+        if copies.isDamaged(slot) { dump.problem(start, text(failure)) }
       }
     }
     return dump
@@ -40,7 +38,7 @@ public enum InspectBTree {
       dump.field(start + Int64(range.lowerBound), bytes[range], meaning)
     }
     field(0..<8, "magic")
-    field(8..<12, "format version \(BTreeSuperblock.version)")
+    field(8..<12, "format version \(block.version)")
     field(12..<16, "page size \(block.pageSize)")
     field(16..<24, "sequence \(block.sequence)" + (isNewest ? ", the newest" : ""))
     field(24..<32, "epoch \(block.epoch)")

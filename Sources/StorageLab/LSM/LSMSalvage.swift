@@ -4,6 +4,10 @@
 /// block may have held a newer one. So a key comes back only when its newest version is newer than
 /// every hole over it: by its sequence, or by its place in the tree. Range tombstones that are lost
 /// are such a hole over the whole table.
+///
+/// Without a manifest there are no places, and of versions in different tables only sequences tell
+/// the newer: not where one is zero. A sorted run that was ingested has zeros until the manifest
+/// places it, and so has what a merge wrote at the bottom.
 struct LSMSalvage {
   /// What the tables say of one key.
   enum Outcome {
@@ -35,7 +39,7 @@ struct LSMSalvage {
     var keys: DamagedKeys
     /// Its place among the sources, the newest first.
     var source: Int
-    var largestSequence: UInt64
+    var sequences: ClosedRange<UInt64>
     /// What is lost may have deleted entries of the same table too.
     var isOfTombstones: Bool
   }
@@ -91,8 +95,7 @@ struct LSMSalvage {
     state != nil && (!isInLostRange(key) || knownKeys.contains(key))
   }
 
-  /// The key's value is known, whatever the tables have lost.
-  mutating func note(known key: [UInt8]) {
+  private mutating func note(known key: [UInt8]) {
     if isInLostRange(key) { knownKeys.insert(key) }
   }
 
@@ -126,7 +129,8 @@ struct LSMSalvage {
     for index in report.lost.indices { report.lost[index].keys = .all }
     report.notes.append(
       "the manifest is lost: all tables there are were read, also those that a merge had replaced, "
-        + "so deleted entries may have come back")
+        + "and the log from its oldest record on: deleted entries may have come back, and older "
+        + "values may be among them where the log holds some of before a sorted run was ingested")
     sources = numbers.map { number in
       Source([
         TableMetadata(
@@ -153,7 +157,7 @@ struct LSMSalvage {
         if table.hasLostTombstones {
           addHole(
             Hole(
-              keys: table.keys, source: index, largestSequence: table.largestSequence,
+              keys: table.keys, source: index, sequences: table.sequences,
               isOfTombstones: true))
         }
       }
@@ -181,7 +185,7 @@ struct LSMSalvage {
       case .hole(let keys):
         addHole(
           Hole(
-            keys: keys, source: index, largestSequence: table.largestSequence,
+            keys: keys, source: index, sequences: table.sequences,
             isOfTombstones: false))
       case nil:
         finish(table, index)
@@ -198,7 +202,7 @@ struct LSMSalvage {
     guard isMissing else { return }
     addHole(
       Hole(
-        keys: table.keys, source: index, largestSequence: table.largestSequence,
+        keys: table.keys, source: index, sequences: table.sequences,
         isOfTombstones: true))
   }
 
@@ -215,6 +219,10 @@ struct LSMSalvage {
     let tag: UInt64
     let value: [UInt8]
     let source: Int
+
+    func says(sameAs other: Version) -> Bool {
+      tag & 3 == other.tag & 3 && value == other.value
+    }
   }
 
   /// All versions of `key`, newest first.
@@ -237,6 +245,7 @@ struct LSMSalvage {
         return max(newest, sequence.map { $0 &+ table.base } ?? 0)
       }
     }
+    if !isOrdered && hasNoOrder(versions, deletion) { return .lost }
     var operands: [[UInt8]] = []
     for version in versions {
       let sequence = EntryTag.sequence(version.tag)
@@ -257,10 +266,21 @@ struct LSMSalvage {
     return operands.isEmpty ? .absent : .found(value: nil, operands: operands.reversed())
   }
 
+  /// Whether nothing tells which of the versions, or a tombstone over them, is the newest: one of
+  /// sequence zero may be of any time. Copies of one version have no need to be told apart.
+  private func hasNoOrder(_ versions: [Version], _ deletion: UInt64) -> Bool {
+    guard let first = versions.first,
+      versions.contains(where: { EntryTag.sequence($0.tag) == 0 })
+    else { return false }
+    return deletion > 0 || !versions.allSatisfy { $0.says(sameAs: first) }
+  }
+
   /// Whether a hole may hold a version of `key` that is newer than this one.
   private func isDoubtful(_ key: [UInt8], _ sequence: UInt64, _ source: Int) -> Bool {
     holes.contains { hole in
-      guard hole.keys.contains(key), sequence <= hole.largestSequence else { return false }
+      guard hole.keys.contains(key) else { return false }
+      if !isOrdered && hole.sequences.lowerBound == 0 { return true }
+      guard sequence <= hole.sequences.upperBound else { return false }
       if !isOrdered { return true }
       if hole.isOfTombstones { return source >= hole.source }
       // A key's versions may go on in the next block: of one in front of the hole the newest are
@@ -269,55 +289,4 @@ struct LSMSalvage {
       return source > hole.source || (source == hole.source && !isInFront)
     }
   }
-}
-
-extension LSMEngine {
-  /// `labctl verify --deep` and `labctl repair` for LSM trees.
-  static let tools = DatabaseTools(
-    fileMarks: [".sst", ".manifest", ManifestFormat.currentName],
-    examine: { (options) throws(StorageError) in
-      var salvage = LSMSalvage(options)
-      try salvage.run { _, _ in }
-      let log = try LogSalvage.read(
-        options.path, options.fileSystem, from: salvage.state?.replay.lsn
-      ) { _, _ in }
-      var examination = DatabaseExamination()
-      examination.damages =
-        salvage.report.corrected + salvage.report.lost + log.corrected + log.lost
-      examination.entries = salvage.report.entries + log.records
-      examination.bytesRead = salvage.bytesRead + log.bytesRead
-      examination.filesRead = salvage.filesRead + log.filesRead
-      return examination
-    },
-    salvage: { (options, target) throws(StorageError) in
-      var salvage = LSMSalvage(options)
-      try salvage.run { (key, outcome) throws(StorageError) in
-        guard case .found(let value, let operands) = outcome else { return }
-        if let value { try target.put(key, value) }
-        for operand in operands { try target.merge(key, operand) }
-      }
-      var report = salvage.report
-      try target.flush()
-      let log = try LogSalvage.read(
-        options.path, options.fileSystem, from: salvage.state?.replay.lsn
-      ) { (_, payload) throws(StorageError) in
-        var decoder = WriteBatch.Decoder(payload)
-        while let operation = try decoder.next() {
-          switch operation.tag {
-          case .merge:
-            if !salvage.knowsValue(of: operation.key.array) {
-              try target.delete(operation.key.array)
-              continue
-            }
-          case .put, .delete: salvage.note(known: operation.key.array)
-          case .deleteRange: break
-          }
-          try target.apply(operation)
-        }
-      }
-      report.logRecords = log.records
-      report.corrected += log.corrected
-      report.lost += log.lost + log.unproven
-      return report
-    })
 }

@@ -112,11 +112,12 @@ extension LSMTree {
     _ claimed: consuming ClaimedCompaction, _ start: UInt64
   ) throws(StorageError) {
     let job = claimed.job
+    let version = claimed.version
     var begun: [UInt64] = []
     let output: CompactionRun.Output
     do throws(StorageError) {
       let run = CompactionRun(
-        job: job, version: claimed.version, snapshots: claimed.snapshots, fold: fold,
+        job: job, version: version, snapshots: claimed.snapshots, fold: fold,
         filter: tuning.compactionFilter, moment: claimed.moment,
         makeBuilder: { [self] () throws(StorageError) -> TableBuilder in
           let builder = try makeBuilder(.compaction, level: job.outputLevel)
@@ -127,8 +128,9 @@ extension LSMTree {
       output = try run.run()
       if !output.tables.isEmpty { try fileSystem.syncDirectory(options.path) }
     } catch {
+      let cause = cause(of: error, job, version, outputs: begun)
       discard(begun)
-      throw error
+      throw cause
     }
     var edit = VersionEdit(
       cause: .compaction,
@@ -157,6 +159,28 @@ extension LSMTree {
           level: job.inputs.first?.level ?? 0, bytesRead: output.bytesRead,
           bytesWritten: output.bytesWritten), start: start,
         durationNanoseconds: options.clock.nanoseconds - start))
+  }
+
+  /// Keys that would make an output wrong come from an input that is: the first that fails its own
+  /// check is named.
+  private func cause(
+    of failure: StorageError, _ job: CompactionJob, _ version: LSMVersion, outputs: [UInt64]
+  ) -> StorageError {
+    guard failure.code == .corruption, outputs.contains(where: { store.path($0) == failure.path })
+    else { return failure }
+    var report = VerificationReport()
+    for input in job.inputs {
+      let numbers = Set(input.tables.map(\.number))
+      for table in version.levels[input.level].tables
+      where numbers.contains(table.metadata.number) {
+        do throws(StorageError) {
+          try TableVerifier(table, store).verify(&report)
+        } catch {
+          return error
+        }
+      }
+    }
+    return failure
   }
 
   // MARK: Inline

@@ -49,6 +49,34 @@ public enum HTMLReport {
     "<div class=\"charts\">\n" + charts.map(\.svg).joined() + "</div>\n"
   }
 
+  // MARK: Searches for a capacity
+
+  /// A search: the rates that were found, the latency on the way to them, a row per rate.
+  public static func render(_ report: CapacityReport) -> String {
+    var body = "<h1>Capacity: \(HTMLPage.escaped(report.workload))</h1>\n"
+    body += "<p>\(HTMLPage.escaped(CapacityTextReport.description(report)))</p>\n"
+    if let overhead = report.overhead {
+      body += definitions([.init(label: "harness", text: BenchHeader.harness(overhead))])
+    }
+    body += warnings(report.warnings)
+    body += HTMLPage.table(CapacityTextReport.foundColumns, CapacityTextReport.foundRows(report))
+    body += "<p class=\"note\">\(HTMLPage.escaped(CapacityTextReport.foundNote(report)))</p>\n"
+    body += figure(CapacityCharts.all(report).map(\.chart))
+    for engine in report.engines {
+      body += "<section>\n<h2>\(HTMLPage.escaped(engine.engine)): rates tried</h2>\n"
+      body += HTMLPage.table(
+        CapacityTextReport.columns, CapacityTextReport.rows(engine.trials, engine))
+      if let curve = engine.curve {
+        body += "<h2>\(HTMLPage.escaped(engine.engine)): by share of the closed loop's rate</h2>\n"
+        body += HTMLPage.table(
+          CapacityTextReport.columns, CapacityTextReport.rows(curve, engine))
+      }
+      body += "</section>\n"
+    }
+    return HTMLPage.document(
+      title: "StorageLab capacity \(report.workload) \(report.startedAt)", body: body)
+  }
+
   // MARK: Sweeps
 
   /// A sweep: what it says in words, its curves, a row per point.

@@ -47,6 +47,11 @@ public enum MarkdownReport {
     SweepCharts.all(sweep).map { (chartFile($0), $0.chart.svg) }
   }
 
+  /// The charts of a search for a capacity, by the file that each belongs in.
+  public static func charts(_ report: CapacityReport) -> [(file: String, svg: String)] {
+    CapacityCharts.all(report).map { (chartFile($0), $0.chart.svg) }
+  }
+
   private static func chartFile(_ chart: BenchCharts.Named) -> String {
     "charts/\(chart.name).svg"
   }

@@ -7,7 +7,7 @@
 /// the crash.
 ///
 /// Forks of equal bytes that must satisfy the same promises are tried once; what is counted is
-/// distinct. One thread, inline maintenance: the same seed makes the same calls, so a losing
+/// distinct. On some of the media the device runs full. One thread, inline maintenance: the same seed makes the same calls, so a losing
 /// schedule can be written down as a program, run again and shrunk.
 public struct CrashExplorer: Sendable {
   public var runner: ProgramRunner
@@ -80,7 +80,8 @@ public struct CrashExplorer: Sendable {
     } else {
       runner.cacheBytes = [64 << 10, 256 << 10, 1 << 20][random.below(3)]
       chosen = ProgramGenerator.program(
-        seed: seed, length: programLength, merges: runner.mergeOperator != nil, crashes: false)
+        seed: seed, length: programLength, fillsDevice: random.chance(0.25),
+        merges: runner.mergeOperator != nil, crashes: false)
       chosen.steps.append(.init(.reopen))
     }
     runner.durability = durability
@@ -89,13 +90,13 @@ public struct CrashExplorer: Sendable {
 }
 
 extension CrashExplorer {
-  /// The explorer crashes by itself, and on a device that is large enough.
+  /// The explorer crashes by itself.
   private static func withoutCrashes(_ program: OperationProgram) -> OperationProgram {
     var result = program
     result.steps = program.steps.compactMap { step in
       switch step.operation {
       case .crash: OperationProgram.Step(.reopen)
-      case .crashAfter, .space: nil
+      case .crashAfter: nil
       default: step
       }
     }

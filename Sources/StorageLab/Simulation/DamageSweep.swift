@@ -9,7 +9,8 @@ public struct DamageSweep: Sendable {
   public enum Judgement: Sendable {
     /// An error or a problem of `verify` names it, and nothing wrong was read before.
     case detected(StorageError)
-    /// Wrong entries were read without an error, but `verify` reports the damage.
+    /// Wrong entries were read without an error, but `verify` reports the damage: no flipped bit may
+    /// do that, but a whole page of another time can.
     case foundByVerifyOnly(StorageError)
     /// Every answer was right.
     case harmless
@@ -57,22 +58,12 @@ public struct DamageSweep: Sendable {
   static let shownMisses = 20
 
   public let subject: DamageSubject
-  /// How many of the last states a log may go back to that one flip has torn; 0 when the log's end
-  /// is proven, as after a close.
-  public var tornStates: Int
   /// Open without writing.
   public var isReadOnly = false
   /// Go on working with the database after every so many harmless damages; 0 is never.
   public var worksOnEvery = 16
 
-  public init(_ subject: DamageSubject) {
-    self.subject = subject
-    switch (subject.ending, subject.options.durability) {
-    case (.closed, _): tornStates = 0
-    case (.killed, .commit): tornStates = 1
-    case (.killed, _): tornStates = subject.states.count
-    }
-  }
+  public init(_ subject: DamageSubject) { self.subject = subject }
 
   /// Tries every damage. `progress` hears the number tried so far, and may stop the sweep by
   /// returning false.
@@ -109,10 +100,13 @@ public struct DamageSweep: Sendable {
   public func judge(_ damage: StoredDamage, worksOn: Bool = true) -> Judgement {
     let damaged = damage.applied(to: subject.image)
     if damaged == subject.image { return .harmless }
-    var tornStates = subject.tornStatesOfLostFiles
-    if case .flip = damage { tornStates = self.tornStates }
-    var trial = DamageTrial(subject, isReadOnly: isReadOnly, tornStates: tornStates)
-    return trial.run(damaged, worksOn: worksOn && !isReadOnly)
+    var trial = DamageTrial(
+      subject, isReadOnly: isReadOnly, tornStates: subject.statesThatMayBeTorn(by: damage))
+    let judgement = trial.run(damaged, worksOn: worksOn && !isReadOnly)
+    if case .flip = damage, case .foundByVerifyOnly(let error) = judgement {
+      return .missed("wrong data is read; only verify says: \(error)")
+    }
+    return judgement
   }
 }
 
@@ -121,15 +115,20 @@ private struct DamageTrial {
   let subject: DamageSubject
   let tornStates: Int
   var options: EngineOptions
-  /// The first report of damage.
+  /// The first report of damage by what opens, reads or writes, and by `verify`.
   private var report: StorageError?
-  private var flaw: String?
-  /// The state that the database was in, counted back from the last.
-  private var statesBack = 0
+  private var verifyReport: StorageError?
+  /// An error that does not say what one must say.
+  private var unclearError: String?
+  private var wrongData: String?
+  /// The states that the database may be in, counted back from the last: those that the entries
+  /// read so far fit.
+  private var possible: [Int]
 
   init(_ subject: DamageSubject, isReadOnly: Bool, tornStates: Int) {
     self.subject = subject
     self.tornStates = tornStates
+    possible = Array(0...min(tornStates, subject.states.count - 1))
     options = subject.options
     options.isReadOnly = isReadOnly
     options.createIfMissing = false
@@ -142,16 +141,21 @@ private struct DamageTrial {
       try image.write(to: DamageSubject.directory, medium)
       let engine = try subject.engine.open(options)
       read(engine)
-      if worksOn && flaw == nil && report == nil { try work(engine) }
+      if worksOn && !isNoticed { try work(engine) }
       try engine.close()
     } catch { note(error) }
     return verdict()
   }
 
+  private var isNoticed: Bool {
+    unclearError != nil || wrongData != nil || report != nil || verifyReport != nil
+  }
+
   private func verdict() -> DamageSweep.Judgement {
-    if let flaw { return report.map { .foundByVerifyOnly($0) } ?? .missed(flaw) }
-    if let report { return .detected(report) }
-    return statesBack > 0 ? .tornTail : .harmless
+    if let unclearError { return .missed(unclearError) }
+    if let wrongData { return verifyReport.map { .foundByVerifyOnly($0) } ?? .missed(wrongData) }
+    if let report = report ?? verifyReport { return .detected(report) }
+    return possible.first == 0 ? .harmless : .tornTail
   }
 
   /// Takes an error as a report of the damage, if it says what one must say.
@@ -160,63 +164,69 @@ private struct DamageTrial {
     case .corruption where error.path == nil || error.offset == nil,
       .wrongFormat where error.path == nil, .unsupportedVersion where error.path == nil,
       .notFound where error.path == nil:
-      flaw = flaw ?? "the error says not where: \(error)"
+      unclearError = unclearError ?? "the error says not where: \(error)"
     case .corruption, .wrongFormat, .unsupportedVersion, .notFound: report = report ?? error
-    default: flaw = flaw ?? "\(error.code.rawValue): \(error)"
+    default: unclearError = unclearError ?? "\(error.code.rawValue): \(error)"
     }
+  }
+
+  private func state(_ back: Int) -> [DamageSubject.Entry] {
+    subject.states[subject.states.count - 1 - back]
   }
 
   private mutating func read(_ engine: any StorageEngine) {
+    var found: [DamageSubject.Entry] = []
     do throws(StorageError) {
-      let found = try DamageSubject.entries(engine)
-      if let back = state(of: found) {
-        statesBack = back
-      } else {
-        flaw = "\(found.count) entries read, and they are not those that were written"
-      }
-    } catch { note(error) }
-    do throws(StorageError) { try readBackward(engine) } catch { note(error) }
-    let expected = subject.states[subject.states.count - 1 - statesBack]
-    for entry in expected {
+      try DamageSubject.collect(engine, in: &found)
+      narrow("read forward") { $0.elementsEqual(found, by: ==) }
+    } catch {
+      note(error)
+      // What came before the error must be right all the same.
+      narrow("read before an error") { $0.starts(with: found, by: ==) }
+    }
+    found = []
+    do throws(StorageError) {
+      try DamageSubject.collectBackward(engine, in: &found)
+      narrow("read backward") { $0.reversed().elementsEqual(found, by: ==) }
+    } catch {
+      note(error)
+      narrow("read backward before an error") { $0.reversed().starts(with: found, by: ==) }
+    }
+    var held = possible.map { back in
+      (back: back, values: Dictionary(uniqueKeysWithValues: state(back).map { ($0.key, $0.value) }))
+    }
+    for key in subject.keys {
       do throws(StorageError) {
-        if try engine.get(entry.key) != entry.value {
-          flaw = flaw ?? "\(printable(entry.key)) reads wrong"
+        let value = try engine.get(key)
+        held.removeAll { $0.values[key] != value }
+        if held.isEmpty {
+          wrongData = wrongData ?? "\(printable(key)) reads wrong"
+          break
         }
       } catch { note(error) }
     }
+    if !held.isEmpty { possible = held.map(\.back) }
     do throws(StorageError) {
       for problem in try engine.verify().problems {
-        note(.corruption(problem.message, path: problem.path, offset: problem.offset))
+        let error = StorageError.corruption(
+          problem.message, path: problem.path, offset: problem.offset)
+        if error.path == nil || error.offset == nil { note(error) }
+        verifyReport = verifyReport ?? error
       }
-    } catch { note(error) }
+    } catch {
+      note(error)
+      verifyReport = verifyReport ?? error
+    }
   }
 
-  /// How many states back the entries are; nil when they are none that may be found.
-  private func state(of found: [DamageSubject.Entry]) -> Int? {
-    for back in 0...min(tornStates, subject.states.count - 1) {
-      let state = subject.states[subject.states.count - 1 - back]
-      if found.elementsEqual(state, by: ==) { return back }
+  /// Keeps the states that what was read fits; none left is wrong data.
+  private mutating func narrow(_ what: String, _ fits: ([DamageSubject.Entry]) -> Bool) {
+    let left = possible.filter { fits(state($0)) }
+    if left.isEmpty {
+      wrongData = wrongData ?? "\(what), entries are not those that were written"
+    } else {
+      possible = left
     }
-    return nil
-  }
-
-  private mutating func readBackward(_ engine: any StorageEngine) throws(StorageError) {
-    let expected = subject.states[subject.states.count - 1 - statesBack]
-    let cursor = try engine.cursor()
-    defer { cursor.close() }
-    try cursor.seekToLast()
-    var index = expected.count
-    while cursor.isValid {
-      index -= 1
-      guard index >= 0, cursor.key.array == expected[index].key,
-        cursor.value.array == expected[index].value
-      else {
-        flaw = flaw ?? "reads otherwise backward"
-        return
-      }
-      try cursor.previous()
-    }
-    if index != 0 { flaw = flaw ?? "\(index) entries are missing backward" }
   }
 
   /// What was harmless must stay so: a change, a checkpoint, and another life.
@@ -227,7 +237,7 @@ private struct DamageTrial {
     try engine.compact()
     try engine.close()
     let again = try subject.engine.open(options)
-    if try again.get(key) != [1] { flaw = flaw ?? "a later write is lost" }
+    if try again.get(key) != [1] { wrongData = wrongData ?? "a later write is lost" }
     try again.delete(key)
     read(again)
     try again.close()

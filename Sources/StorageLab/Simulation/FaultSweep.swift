@@ -241,10 +241,25 @@ private struct FaultTrial {
         if found != values[0] {
           flaw = flaw ?? "key \(key) is not what was acknowledged, \(when)"
         }
-      } catch {
-        if !mayBeRefused { flaw = flaw ?? "reading fails \(when): \(error)" }
-      }
+      } catch { checkRead(error, when, mayBeRefused) }
     }
+    var found: [DamageSubject.Entry] = []
+    var isWhole = true
+    do throws(StorageError) { try DamageSubject.collect(engine, in: &found) } catch {
+      isWhole = false
+      checkRead(error, when, mayBeRefused)
+    }
+    let expected = allowed.compactMap { (key, values) in
+      values[0].map { (key: ConformanceContext.key(key), value: $0) }
+    }.sorted { isBefore($0.key, $1.key) }
+    let isRight =
+      isWhole ? expected.elementsEqual(found, by: ==) : expected.starts(with: found, by: ==)
+    if !isRight { flaw = flaw ?? "a scan is not what was acknowledged, \(when)" }
+  }
+
+  private mutating func checkRead(_ error: StorageError, _ when: String, _ mayBeRefused: Bool) {
+    if mayBeRefused { return checkCode(error, "reading") }
+    flaw = flaw ?? "reading fails \(when): \(error)"
   }
 
   /// Every key holds its last acknowledged value, or one that was refused later.

@@ -9,7 +9,8 @@ struct ProgramRun {
   var oracleExecutor: ProgramExecutor
   var executor: ProgramExecutor?
   var fileSystem: MemoryFileSystem
-  var spaceIsLimited = false
+  /// The device may run full, and then refuses what takes space.
+  var spaceIsLimited: Bool { fileSystem.capacity != nil }
   /// Crashes to come, each counted from the restart after the one before.
   var armed: [(calls: Int, mode: CrashMode)] = []
   /// What an armed crash left, once it has struck.
@@ -138,7 +139,6 @@ struct ProgramRun {
     case .crashAfter(let calls, let mode): arm(calls: calls, mode)
     case .space(let bytes):
       fileSystem.capacity = bytes.map { fileSystem.usedBytes + $0 }
-      spaceIsLimited = bytes != nil
     default: try compare(step.operation)
     }
   }
@@ -150,7 +150,6 @@ struct ProgramRun {
     ledger.index = index
     ledger.step = OperationProgram.Step(.verify)
     fileSystem.capacity = nil
-    spaceIsLimited = false
     try compareAll()
     try compare(.verify)
     try reopen()
@@ -212,7 +211,6 @@ struct ProgramRun {
       if let wreck = slot.value { return try recover(wreck, inFlight: nil) }
       if spaceIsLimited, error.code == .noSpace || error.code == .writesRefused {
         fileSystem.capacity = nil
-        spaceIsLimited = false
         return try open()
       }
       throw fail("the database opens", "\(error.code.rawValue): \(error)")
@@ -240,7 +238,6 @@ struct ProgramRun {
       }
       // A close that the full device refused is no better than a kill, and no worse.
       fileSystem.capacity = nil
-      spaceIsLimited = false
       return try recover(wreck(.keepEverything), inFlight: nil)
     }
     if slot.value != nil { return }

@@ -105,25 +105,6 @@ public enum DamagePlan {
     return damages
   }
 
-  /// `count` random bits.
-  public static func randomFlips(
-    of image: DirectoryImage, count: Int, seed: UInt64
-  ) -> [StoredDamage] {
-    var random = SeededRandom(seed: seed)
-    let sizes = image.names.map { (name: $0, bytes: image.writtenEnd($0)) }
-    let total = sizes.reduce(0) { $0 + $1.bytes }
-    guard total > 0 else { return [] }
-    return (0..<count).map { _ in
-      var place = random.below(total)
-      let bit = UInt8(random.below(8))
-      for (name, bytes) in sizes {
-        if place < bytes { return .flip(file: name, byte: place, bit: bit) }
-        place -= bytes
-      }
-      return .flip(file: sizes[0].name, byte: 0, bit: bit)
-    }
-  }
-
   /// Every file gone, and cut at `cuts` lengths each (every length when nil), and followed by
   /// garbage.
   public static func losses(of image: DirectoryImage, cuts: Int? = nil) -> [StoredDamage] {

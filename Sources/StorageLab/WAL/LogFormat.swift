@@ -44,6 +44,7 @@ public enum LogFormat {
     var base: LSN
     /// Everything before this was durable when the segment began.
     var durable: LSN
+    static let checksumOffset = 60
 
     func encoded() -> [UInt8] {
       var writer = ByteWriter()
@@ -95,6 +96,7 @@ public enum LogFormat {
     var lag: UInt32
 
     static let unknownLag = UInt32.max
+    static let checksumOffset = 12
 
     /// The seed that ties a record to its place.
     @inline(__always)
@@ -107,8 +109,10 @@ public enum LogFormat {
       pointer.storeBytes(of: payloadChecksum.littleEndian, toByteOffset: 0, as: UInt32.self)
       pointer.storeBytes(of: length.littleEndian, toByteOffset: 4, as: UInt32.self)
       pointer.storeBytes(of: lag.littleEndian, toByteOffset: 8, as: UInt32.self)
-      let checksum = CRC32C.checksum(ByteSlice(base: pointer, count: 12), seed: seed)
-      pointer.storeBytes(of: checksum.littleEndian, toByteOffset: 12, as: UInt32.self)
+      let covered = ByteSlice(base: pointer, count: RecordHeader.checksumOffset)
+      pointer.storeBytes(
+        of: CRC32C.checksum(covered, seed: seed).littleEndian,
+        toByteOffset: RecordHeader.checksumOffset, as: UInt32.self)
     }
 
     /// Nil unless the header's own checksum holds for this place.
@@ -117,7 +121,8 @@ public enum LogFormat {
       let header = RecordHeader(
         payloadChecksum: reader.integer(), length: reader.integer(), lag: reader.integer())
       let checksum: UInt32 = reader.integer()
-      guard reader.isIntact, CRC32C.checksum(slice.prefix(12), seed: seed) == checksum,
+      guard reader.isIntact,
+        CRC32C.checksum(slice.prefix(RecordHeader.checksumOffset), seed: seed) == checksum,
         header.length > 0, header.length <= LogFormat.maximumPayload,
         header.lag == unknownLag || header.lag % UInt32(LogFormat.recordAlignment) == 0
       else { return nil }

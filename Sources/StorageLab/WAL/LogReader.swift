@@ -97,7 +97,7 @@ struct LogReader {
         "a log record fails its checksum, and a later one proves that it was durable",
         path: segments[index].path, offset: offset)
     }
-    if try window.isOneBitFromRecord(at: outcome.end) {
+    if try window.correctedRecord(at: outcome.end)?.isNew == true {
       throw .corruption(
         "a log record fails its checksum by one flipped bit", path: segments[index].path,
         offset: Int64(window.offset(of: outcome.end)))
@@ -173,16 +173,23 @@ struct LogReader {
         outcome.blank.append((number, path))
       }
     }
-    // Of two files of one number the one of that name counts: the other is a copy, or what a
-    // crash in the middle of recycling left.
+    outcome.copies = LogReader.order(&segments)
+    return segments
+  }
+
+  /// Sorts segments by number and takes out second files of a number, whose paths it returns. Of two
+  /// the one of that name counts: the other is a copy, or what a crash in the middle of recycling
+  /// left.
+  static func order(_ segments: inout [Segment]) -> [String] {
     segments.sort {
       ($0.header.number, $0.isNamedByNumber ? 1 : 0)
         < ($1.header.number, $1.isNamedByNumber ? 1 : 0)
     }
+    var copies: [String] = []
     for index in segments.indices.dropLast().reversed()
     where segments[index].header.number == segments[index + 1].header.number {
-      outcome.copies.append(segments.remove(at: index).path)
+      copies.append(segments.remove(at: index).path)
     }
-    return segments
+    return copies
   }
 }

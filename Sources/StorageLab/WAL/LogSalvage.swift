@@ -5,7 +5,7 @@ struct LogSalvage {
     var records: UInt64 = 0
     var bytesRead: Int64 = 0
     var filesRead = 0
-    /// Flipped bits that were undone.
+    /// Damage that one flipped bit explains, put right.
     var corrected: [DatabaseDamage] = []
     /// Records, headers and segments that are gone.
     var lost: [DatabaseDamage] = []
@@ -65,7 +65,9 @@ struct LogSalvage {
         position += LSN(LogFormat.recordBytes(payload: record.payload.count))
         continue
       }
-      if let record = try window.correctedRecord(at: position) {
+      let proof = try proof(beyond: position, segments, index, window)
+      // What a lost write may have left is torn, one flipped bit or not, as it is for the engine.
+      if let record = try window.correctedRecord(at: position), record.isNew || proof != .none {
         correct(segments[index], window.offset(of: position), record.payload.count)
         try record.payload.withSlice { (payload) throws(StorageError) in
           try visit(position, payload)
@@ -74,18 +76,20 @@ struct LogSalvage {
         position += LSN(LogFormat.recordBytes(payload: record.payload.count))
         continue
       }
-      guard let (next, isProven) = try resume(after: position, segments, index, window) else {
-        if try window.headerBytes(at: position)?.contains(where: { $0 != 0 }) ?? false {
+      guard let next = try resume(after: position, segments, index, window, proof) else {
+        // Behind the end lies nothing, or what the file's earlier life left: only a header of this
+        // life says that there was more.
+        if try window.correctedHeader(at: position) != nil {
           lose(
             segments[index], window.offset(of: position),
-            "the log breaks off at bytes that are no record, as after a crash", isProven: false)
+            "the log breaks off in a record, as after a crash", isProven: false)
         }
         return
       }
       lose(
         segments[index], window.offset(of: position),
         "log records from position \(position) to \(next) fail their checks", next - position,
-        isProven: isProven)
+        isProven: proof != .none)
       position = next
       if let segment = segments.lastIndex(where: { $0.header.base <= next }), segment > index {
         index = segment
@@ -94,26 +98,46 @@ struct LogSalvage {
     }
   }
 
-  /// Where intact records go on, and whether they prove the ones at `position` to have been durable;
-  /// nil when the log ends there. A header of zeros was taken back or never written: then only a
-  /// proof leads on.
-  private func resume(
-    after position: LSN, _ segments: [LogReader.Segment], _ index: Int, _ window: RecordWindow
-  ) throws(StorageError) -> (next: LSN, isProven: Bool)? {
-    var isProof = try window.provesDurable(beyond: position) != nil
-    for segment in segments[(index + 1)...] where !isProof {
-      isProof = segment.header.durable > position
-      if !isProof {
-        isProof = try RecordWindow(segment, fileSystem).provesDurable(beyond: position) != nil
+  /// What shows that the log was once durable beyond a position.
+  private enum Proof {
+    case none
+    /// A record behind it in the same segment.
+    case sameSegment
+    case laterSegment
+  }
+
+  private func proof(
+    beyond position: LSN, _ segments: [LogReader.Segment], _ index: Int, _ window: RecordWindow
+  ) throws(StorageError) -> Proof {
+    if try window.provesDurable(beyond: position) != nil { return .sameSegment }
+    for segment in segments[(index + 1)...] {
+      if segment.header.durable > position { return .laterSegment }
+      if try RecordWindow(segment, fileSystem).provesDurable(beyond: position) != nil {
+        return .laterSegment
       }
     }
-    let header = try window.headerBytes(at: position)
-    if !isProof, header?.allSatisfy({ $0 == 0 }) ?? false { return nil }
+    return .none
+  }
+
+  /// Where records go on behind `position`; nil when the log ends there. A header of zeros was taken
+  /// back or never written: then only a proof leads on, and one from another segment leads to that,
+  /// past the rest of the group that was taken back.
+  private func resume(
+    after position: LSN, _ segments: [LogReader.Segment], _ index: Int, _ window: RecordWindow,
+    _ proof: Proof
+  ) throws(StorageError) -> LSN? {
+    let isBlank = try bitsSet(at: position, window) <= 1
+    if isBlank && proof == .none { return nil }
     let later = segments[(index + 1)...].first { $0.header.base > position }?.header.base
-    if let next = try window.nextRecord(after: position), next < later ?? .max {
-      return (next, isProof)
-    }
-    return later.map { ($0, isProof) }
+    if isBlank && proof == .laterSegment { return later }
+    if let next = try window.nextRecord(after: position), next < later ?? .max { return next }
+    return later
+  }
+
+  /// Ones among the bits where a record's header would be.
+  private func bitsSet(at position: LSN, _ window: RecordWindow) throws(StorageError) -> Int {
+    let bytes = try window.headerBytes(at: position) ?? []
+    return bytes.reduce(0) { $0 + $1.nonzeroBitCount }
   }
 
   /// The segments by number, one of each, headers of one flipped bit put right.
@@ -133,15 +157,16 @@ struct LogSalvage {
       }
       var decoded = bytes.withSlice { LogFormat.SegmentHeader.decode($0.prefix(count)) }
       if case .invalid = decoded, count == bytes.count,
-        BitFlipFinder.repair(&bytes, covered: 0..<60, checksumAt: 60, seed: 0) != nil
+        BitFlipFinder.repair(
+          &bytes, covered: 0..<LogFormat.SegmentHeader.checksumOffset,
+          checksumAt: LogFormat.SegmentHeader.checksumOffset, seed: 0) != nil
       {
         decoded = bytes.withSlice { LogFormat.SegmentHeader.decode($0) }
         if case .valid = decoded {
           found.corrected.append(
-            DatabaseDamage(
+            .oneBit(
               path: path, offset: 0, bytes: Int64(bytes.count), part: "log segment header",
-              message: "one bit of the segment's header is flipped",
-              affected: "all records of the segment", isOneBit: true))
+              affected: "all records of the segment"))
         }
       }
       switch decoded {
@@ -163,24 +188,16 @@ struct LogSalvage {
         }
       }
     }
-    segments.sort {
-      ($0.header.number, $0.isNamedByNumber ? 1 : 0)
-        < ($1.header.number, $1.isNamedByNumber ? 1 : 0)
-    }
-    for index in segments.indices.dropLast().reversed()
-    where segments[index].header.number == segments[index + 1].header.number {
-      segments.remove(at: index)
-    }
+    _ = LogReader.order(&segments)
     return segments
   }
 
   private mutating func correct(_ segment: LogReader.Segment, _ offset: Int, _ bytes: Int) {
     found.corrected.append(
-      DatabaseDamage(
+      .oneBit(
         path: segment.path, offset: Int64(offset),
         bytes: Int64(LogFormat.recordBytes(payload: bytes)), part: "log record",
-        message: "one bit of the record is flipped",
-        affected: "the operations of one record", isOneBit: true))
+        affected: "the operations of one record"))
   }
 
   private mutating func lose(
@@ -204,31 +221,5 @@ extension RecordWindow {
       candidate = place + LSN(LogFormat.recordAlignment)
     }
     return nil
-  }
-
-  /// The record at `lsn` with its one flipped bit put right; nil when it is not one bit.
-  func correctedRecord(
-    at lsn: LSN
-  ) throws(StorageError) -> (header: LogFormat.RecordHeader, payload: [UInt8])? {
-    guard var bytes = try headerBytes(at: lsn) else { return nil }
-    let seed = seed(at: lsn)
-    var header = bytes.withSlice { LogFormat.RecordHeader.decode($0, seed: seed) }
-    if header == nil {
-      if BitFlipFinder.repair(&bytes, covered: 0..<12, checksumAt: 12, seed: seed) == nil {
-        return nil
-      }
-      header = bytes.withSlice { LogFormat.RecordHeader.decode($0, seed: seed) }
-    }
-    guard let header, var payload = try payloadBytes(at: lsn, Int(header.length)) else {
-      return nil
-    }
-    let checksum = payload.withSlice { CRC32C.checksum($0) }
-    if checksum == header.payloadChecksum { return (header, payload) }
-    guard
-      case .covered(let byte, let bit) = BitFlipFinder.find(
-        computed: checksum, stored: header.payloadChecksum, count: payload.count)
-    else { return nil }
-    payload[byte] ^= 1 << bit
-    return (header, payload)
   }
 }

@@ -64,29 +64,52 @@ final class RecordWindow {
     return nil
   }
 
-  /// Whether the bytes at `lsn` are a record but for one flipped bit, where no crash leaves one.
-  func isOneBitFromRecord(at lsn: LSN) throws(StorageError) -> Bool {
-    guard var bytes = try headerBytes(at: lsn) else { return false }
-    let seed = seed(at: lsn)
+  /// The header at `lsn`, and whether a flipped bit had to be put right for it; nil when it is not
+  /// one bit.
+  func correctedHeader(
+    at lsn: LSN
+  ) throws(StorageError) -> (header: LogFormat.RecordHeader, isFlipped: Bool)? {
+    guard var bytes = try headerBytes(at: lsn) else { return nil }
+    let seed = LogFormat.RecordHeader.seed(
+      number: segment.header.number, offset: offset(of: lsn))
     if let header = bytes.withSlice({ LogFormat.RecordHeader.decode($0, seed: seed) }) {
-      guard let payload = try payloadBytes(at: lsn, Int(header.length)),
-        case .covered(let byte, _) = payload.withSlice({
-          BitFlipFinder.find($0, seed: 0, stored: header.payloadChecksum)
-        })
-      else { return false }
-      return try isNew(byte: byte, of: payload, at: lsn)
+      return (header, false)
     }
-    guard BitFlipFinder.repair(&bytes, covered: 0..<12, checksumAt: 12, seed: seed) != nil,
-      let header = bytes.withSlice({ LogFormat.RecordHeader.decode($0, seed: seed) }),
-      let payload = try payloadBytes(at: lsn, Int(header.length))
-    else { return false }
-    return payload.withSlice { CRC32C.checksum($0) } == header.payloadChecksum
+    let checksumOffset = LogFormat.RecordHeader.checksumOffset
+    guard
+      BitFlipFinder.repair(
+        &bytes, covered: 0..<checksumOffset, checksumAt: checksumOffset, seed: seed) != nil,
+      let header = bytes.withSlice({ LogFormat.RecordHeader.decode($0, seed: seed) })
+    else { return nil }
+    return (header, true)
+  }
+
+  /// The record at `lsn` that one flipped bit keeps from passing its check, the bit put right; nil
+  /// when it is not one bit. `isNew` says that no lost write leaves the bytes so.
+  func correctedRecord(
+    at lsn: LSN
+  ) throws(StorageError) -> (payload: [UInt8], isNew: Bool)? {
+    guard let (header, isFlipped) = try correctedHeader(at: lsn) else { return nil }
+    let length = Int(header.length)
+    guard isFlipped || length <= BitFlipFinder.maximumBytes,
+      var payload = try payloadBytes(at: lsn, length)
+    else { return nil }
+    let computed = payload.withSlice { CRC32C.checksum($0) }
+    if isFlipped { return computed == header.payloadChecksum ? (payload, true) : nil }
+    guard
+      case .covered(let byte, let bit) = BitFlipFinder.find(
+        computed: computed, stored: header.payloadChecksum, count: length)
+    else { return nil }
+    let isNew = try isNew(byte: byte, of: payload, at: lsn)
+    payload[byte] ^= 1 << bit
+    return (payload, isNew)
   }
 
   /// Whether the sector of a payload's byte holds what was written with the record, and not what a
   /// lost write would have left there: sectors are written as a whole. So it does when it holds
-  /// the record's header, or the next record's; or so much of the payload, right but for one bit,
-  /// that what was there before cannot have been so alike.
+  /// the record's header, or the next record's; or so much of the payload, right but for one bit. In a
+  /// recycled segment an equal record of its earlier life could be as alike as that: then a tear is
+  /// refused as damage, which `repair` puts right. The other mistake would lose an acknowledged write.
   private func isNew(
     byte: Int, of payload: [UInt8], at lsn: LSN
   ) throws(StorageError) -> Bool {
@@ -136,13 +159,8 @@ final class RecordWindow {
   }
 
   /// The bytes where the payload of a record at `lsn` is; nil past the end of the file.
-  func payloadBytes(at lsn: LSN, _ length: Int) throws(StorageError) -> [UInt8]? {
+  private func payloadBytes(at lsn: LSN, _ length: Int) throws(StorageError) -> [UInt8]? {
     try slice(offset(of: lsn) + LogFormat.recordHeaderBytes, length)?.array
-  }
-
-  /// What ties a record to its place.
-  func seed(at lsn: LSN) -> UInt32 {
-    LogFormat.RecordHeader.seed(number: segment.header.number, offset: offset(of: lsn))
   }
 
   private func header(atOffset offset: Int) throws(StorageError) -> LogFormat.RecordHeader? {

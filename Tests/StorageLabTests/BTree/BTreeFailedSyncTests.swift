@@ -50,9 +50,9 @@ import Testing
     try engine.close()
   }
 
-  /// The first sync of a checkpoint is the pages', the second the superblock's: after either
+  /// The first sync of a checkpoint is the pages', the others the superblock's: after one of them
   /// fails, the next checkpoint writes everything again that the failed one may have lost.
-  @Test(arguments: [1, 2], [Durability.none, .commit])
+  @Test(arguments: [1, 2, 3], [Durability.none, .commit])
   func theNextCheckpointWritesAgain(_ nth: Int, _ durability: Durability) throws {
     var random = SeededRandom(seed: UInt64(nth))
     let base = MemoryFileSystem()
@@ -88,7 +88,8 @@ import Testing
 
   /// A superblock in doubt may be the one that counts: while it is, neither its pages nor the
   /// older one's are written to.
-  @Test func bothSuperblocksInDoubtKeepTheirPages() throws {
+  @Test(arguments: [2, 3])
+  func bothSuperblocksInDoubtKeepTheirPages(_ nth: Int) throws {
     var random = SeededRandom(seed: 9)
     let base = MemoryFileSystem()
     let faults = FaultingFileSystem(base)
@@ -100,10 +101,10 @@ import Testing
     try engine.checkpoint()
     for failures in 1...3 {
       try Self.change(engine, &model, &random)
-      faults.setRules([FaultRule(.sync, of: .suffix(".pages"), nth: 2, .fail(.io))])
+      faults.setRules([FaultRule(.sync, of: .suffix(".pages"), nth: nth, .fail(.io))])
       for _ in 0..<failures {
         #expect(throws: StorageError.self) { try engine.checkpoint() }
-        faults.setRules([FaultRule(.sync, of: .suffix(".pages"), nth: 2, .fail(.io))])
+        faults.setRules([FaultRule(.sync, of: .suffix(".pages"), nth: nth, .fail(.io))])
         try Self.change(engine, &model, &random)
         for seed in 0..<4 {
           try Self.expectAfterCrash(base, .keepSome(seed: UInt64(seed)), .commit, model)

@@ -58,15 +58,15 @@ struct CrashMutant: Sendable {
     CrashMutant(
       name: "pages are not synced before the superblock that names them", engines: [.btree],
       rules: [
-        always(.sync, of: .fileClass(.page), after: .init(.write, of: .fileClass(.page)), every: 2)
+        always(.sync, of: .fileClass(.page), after: .init(.write, of: .fileClass(.page)), every: 3)
       ]),
     CrashMutant(
-      name: "the superblock is not synced before the log is let go", engines: [.btree],
-      rules: [
+      name: "no superblock is synced before the log is let go", engines: [.btree],
+      rules: [2, 3].map { nth in
         always(
-          .sync, of: .fileClass(.page), after: .init(.write, of: .fileClass(.page)), nth: 2,
-          every: 2)
-      ]),
+          .sync, of: .fileClass(.page), after: .init(.write, of: .fileClass(.page)), nth: nth,
+          every: 3)
+      }),
     CrashMutant(
       name: "pages are written after the superblock that names them", engines: [.btree],
       rules: [

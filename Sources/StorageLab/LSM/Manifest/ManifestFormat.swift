@@ -13,7 +13,11 @@ enum ManifestFormat {
   /// why.
   static let version: UInt32 = 3
   static let currentName = "CURRENT"
+  static let headerChecksumOffset = 20
+  static let currentChecksumOffset = 16
   static let slotOffsets: [Int64] = [512, 1024]
+  static let slotBytes = 20
+  static let slotChecksumOffset = 16
   static let recordsStart: Int64 = 1536
   static let recordHeaderBytes = 8
   /// Limit on a manifest's size when it is read.
@@ -69,19 +73,27 @@ enum ManifestFormat {
     _ file: ByteSlice, number: UInt64
   ) -> (end: UInt64, turn: UInt64)? {
     var newest: (end: UInt64, turn: UInt64)?
-    for offset in slotOffsets where file.count >= Int(offset) + 20 {
-      let slice = file.dropFirst(Int(offset)).prefix(20)
-      var reader = ByteReader(slice)
-      let end: UInt64 = reader.integer()
-      let turn: UInt64 = reader.integer()
-      let checksum: UInt32 = reader.integer()
-      guard CRC32C.checksum(slice.prefix(16), seed: CRC32C.seed(number)) == checksum else {
-        continue
-      }
-      if let newest, newest.turn >= turn { continue }
-      newest = (end, turn)
+    for offset in slotOffsets {
+      guard let slot = slot(file, number: number, at: offset) else { continue }
+      if let newest, newest.turn >= slot.turn { continue }
+      newest = slot
     }
     return newest
+  }
+
+  /// The slot at `offset`; nil when it is not intact.
+  static func slot(
+    _ file: ByteSlice, number: UInt64, at offset: Int64
+  ) -> (end: UInt64, turn: UInt64)? {
+    guard file.count >= Int(offset) + slotBytes else { return nil }
+    let slice = file.dropFirst(Int(offset)).prefix(slotBytes)
+    var reader = ByteReader(slice)
+    let end: UInt64 = reader.integer()
+    let turn: UInt64 = reader.integer()
+    let checksum: UInt32 = reader.integer()
+    let covered = slice.prefix(slotChecksumOffset)
+    guard CRC32C.checksum(covered, seed: CRC32C.seed(number)) == checksum else { return nil }
+    return (end, turn)
   }
 
   static func record(_ payload: [UInt8], number: UInt64, offset: Int64) -> [UInt8] {

@@ -1,4 +1,4 @@
-/// Reads a manifest that may be damaged, flipped bits undone; never writes.
+/// Reads a manifest that may be damaged, single flipped bits put right; never writes.
 struct ManifestSalvage {
   private(set) var corrected: [DatabaseDamage] = []
   private(set) var lost: [DatabaseDamage] = []
@@ -18,40 +18,38 @@ struct ManifestSalvage {
   mutating func run() throws(StorageError) {
     let names = try fileSystem.list(directory)
     let numbers = names.compactMap { LSMFileName.number($0, "manifest") }.sorted()
-    var number = try current(names)
-    if number == nil || !names.contains(ManifestFormat.fileName(number ?? 0)) {
-      if let number {
-        lose(
-          joinPath(directory, ManifestFormat.fileName(number)), 0, "manifest",
-          "the manifest is missing", "which tables belong to the tree")
-      }
-      // A crash leaves at most one beside the one in force, and that is not whole.
-      number = numbers.count == 1 ? numbers[0] : nil
+    if let number = try current(names) {
+      if names.contains(ManifestFormat.fileName(number)) { return try read(number) }
+      // Another one, if there is one, is of another time.
+      return lose(
+        joinPath(directory, ManifestFormat.fileName(number)), 0, "manifest",
+        "the manifest is missing", "which tables belong to the tree")
     }
-    guard let number else { return }
-    try read(number)
+    // The one that the pointer named is never removed before the pointer names another.
+    if numbers.count == 1 { try read(numbers[0]) }
   }
 
   private mutating func current(_ names: [String]) throws(StorageError) -> UInt64? {
     let path = joinPath(directory, ManifestFormat.currentName)
+    let affected = "which manifest counts; nothing if there is but one"
     guard names.contains(ManifestFormat.currentName) else {
       if names.contains(where: { $0.hasSuffix(".sst") || $0.hasSuffix(".manifest") }) {
-        lose(path, 0, "pointer", "the pointer to the manifest is missing", "which manifest counts")
+        lose(path, 0, "pointer", "the pointer to the manifest is missing", affected)
       }
       return nil
     }
     var bytes = try content(path)
     if let number = try? ManifestFormat.decodeCurrent(bytes, path: path) { return number }
-    if bytes.count == 20 {
-      // The magic number is covered by the checksum, so one rule serves for all.
-      if BitFlipFinder.repair(&bytes, covered: 0..<16, checksumAt: 16, seed: 0) != nil,
-        let number = try? ManifestFormat.decodeCurrent(bytes, path: path)
-      {
-        correct(path, 0, "pointer", "which manifest counts")
-        return number
-      }
+    // The magic number is covered by the checksum, so one rule serves for all.
+    let covered = ManifestFormat.currentChecksumOffset
+    if bytes.count == covered + 4,
+      BitFlipFinder.repair(&bytes, covered: 0..<covered, checksumAt: covered, seed: 0) != nil,
+      let number = try? ManifestFormat.decodeCurrent(bytes, path: path)
+    {
+      correct(path, 0, bytes.count, "pointer", "which manifest counts")
+      return number
     }
-    lose(path, 0, "pointer", "the pointer to the manifest is damaged", "which manifest counts")
+    lose(path, 0, "pointer", "the pointer to the manifest is damaged", affected)
     return nil
   }
 
@@ -75,12 +73,15 @@ struct ManifestSalvage {
     var state = ManifestState()
     var end = Int(ManifestFormat.recordsStart)
     var edits = 0
-    while let edit = edit(&bytes, number, path, end, version), state.apply(edit.edit) {
+    let mustHold = Int(clamping: committed ?? 0)
+    while let edit = edit(&bytes, number, path, end, version, mayBeTorn: end >= mustHold),
+      state.apply(edit.edit)
+    {
       end += edit.bytes
       edits += 1
     }
     // Behind the committed end a record that fails its check is the torn tail of a crash.
-    if let committed, end >= Int(clamping: committed), edits > 0 {
+    if committed != nil, end >= mustHold, edits > 0 {
       self.state = state
       return
     }
@@ -97,16 +98,19 @@ struct ManifestSalvage {
     }) {
       return version
     }
-    if bytes.count >= 24,
-      BitFlipFinder.repair(&bytes, covered: 0..<20, checksumAt: 20, seed: 0) != nil,
+    let covered = ManifestFormat.headerChecksumOffset
+    if bytes.count >= covered + 4,
+      BitFlipFinder.repair(&bytes, covered: 0..<covered, checksumAt: covered, seed: 0) != nil,
       let version = bytes.withSlice({
         try? ManifestFormat.checkHeader($0, number: number, path: path)
       })
     {
-      correct(path, 0, "manifest", "the manifest's header")
+      correct(path, 0, covered + 4, "manifest", "the manifest's header")
       return version
     }
-    lose(path, 0, "manifest", "the manifest's header fails its check", "which tables belong to it")
+    lose(
+      path, 0, "manifest", "the manifest's header fails its check", "which tables belong to it",
+      covered + 4)
     return nil
   }
 
@@ -114,36 +118,35 @@ struct ManifestSalvage {
   private mutating func committed(
     _ bytes: inout [UInt8], _ number: UInt64, _ path: String
   ) -> UInt64? {
-    for offset in ManifestFormat.slotOffsets where bytes.count >= Int(offset) + 20 {
+    let size = ManifestFormat.slotBytes
+    for offset in ManifestFormat.slotOffsets where bytes.count >= Int(offset) + size {
       let start = Int(offset)
+      if bytes.withSlice({ ManifestFormat.slot($0, number: number, at: offset) }) != nil {
+        continue
+      }
       // The second slot is empty until the second edit.
-      if bytes[start..<start + 20].allSatisfy({ $0 == 0 }) { continue }
-      if isIntactSlot(bytes, start, number) { continue }
-      if BitFlipFinder.repair(
-        &bytes, covered: start..<start + 16, checksumAt: start + 16, seed: CRC32C.seed(number))
-        != nil
+      let bits = bytes[start..<start + size].reduce(0) { $0 + $1.nonzeroBitCount }
+      if bits == 0 { continue }
+      let covered = start..<start + ManifestFormat.slotChecksumOffset
+      if bits == 1
+        || BitFlipFinder.repair(
+          &bytes, covered: covered, checksumAt: covered.upperBound, seed: CRC32C.seed(number))
+          != nil
       {
-        correct(path, offset, "commit slot", "nothing: the other slot and the records tell enough")
+        correct(path, offset, size, "commit slot", "nothing: the records tell enough")
       } else {
         lose(
           path, offset, "commit slot", "a commit slot fails its check",
-          "nothing, as long as the other one is intact")
+          "nothing, as long as the other one is the newer", size)
       }
     }
     return bytes.withSlice { ManifestFormat.committed($0, number: number)?.end }
   }
 
-  private func isIntactSlot(_ bytes: [UInt8], _ start: Int, _ number: UInt64) -> Bool {
-    bytes.withSlice { slice in
-      let stored = (slice.base + start + 16).loadUnaligned(as: UInt32.self)
-      return CRC32C.checksum(slice.dropFirst(start).prefix(16), seed: CRC32C.seed(number))
-        == UInt32(littleEndian: stored)
-    }
-  }
-
-  /// The edit at `offset` and the bytes of its record.
+  /// The edit at `offset` and the bytes of its record. One that may be torn is taken as it is.
   private mutating func edit(
-    _ bytes: inout [UInt8], _ number: UInt64, _ path: String, _ offset: Int, _ version: UInt32
+    _ bytes: inout [UInt8], _ number: UInt64, _ path: String, _ offset: Int, _ version: UInt32,
+    mayBeTorn: Bool
   ) -> (edit: VersionEdit, bytes: Int)? {
     func decode(_ bytes: [UInt8]) -> (VersionEdit, Int)? {
       bytes.withSlice { slice in
@@ -155,63 +158,61 @@ struct ManifestSalvage {
       }
     }
     if let edit = decode(bytes) { return edit }
-    guard let flip = flip(bytes, number, offset) else { return nil }
-    bytes[flip.byte] ^= 1 << flip.bit
-    guard let edit = decode(bytes) else {
-      bytes[flip.byte] ^= 1 << flip.bit
+    guard !mayBeTorn, putRight(&bytes, number, offset), let edit = decode(bytes) else {
       return nil
     }
-    correct(path, Int64(offset), "manifest", "an edit of the tree's tables")
+    correct(path, Int64(offset), edit.1, "manifest", "an edit of the tree's tables")
     return edit
   }
 
-  /// The flipped bit of the record at `offset`. The checksum covers the length, then the payload;
-  /// a flip in the length itself is tried bit by bit.
-  private func flip(
-    _ bytes: [UInt8], _ number: UInt64, _ offset: Int
-  ) -> (byte: Int, bit: UInt8)? {
-    guard bytes.count >= offset + ManifestFormat.recordHeaderBytes else { return nil }
-    let isRecord = { (bytes: [UInt8]) in
-      bytes.withSlice {
-        ManifestFormat.record($0, number: number, offset: Int64(offset)) != nil
-      }
-    }
+  /// Puts the one flipped bit of the record at `offset` right; false when it is not one. The checksum
+  /// covers the length, then the payload; a flip in the length itself is tried bit by bit.
+  private func putRight(_ bytes: inout [UInt8], _ number: UInt64, _ offset: Int) -> Bool {
+    let start = offset + ManifestFormat.recordHeaderBytes
+    guard bytes.count >= start else { return false }
     for bit in 0..<32 {
-      var tried = bytes
-      tried[offset + bit / 8] ^= 1 << UInt8(bit % 8)
-      if isRecord(tried) { return (offset + bit / 8, UInt8(bit % 8)) }
+      bytes[offset + bit / 8] ^= 1 << UInt8(bit % 8)
+      let isRecord = bytes.withSlice { slice -> Bool in
+        let length = UInt32(
+          littleEndian: slice.base.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+        return length <= BitFlipFinder.maximumBytes
+          && ManifestFormat.record(slice, number: number, offset: Int64(offset)) != nil
+      }
+      if isRecord { return true }
+      bytes[offset + bit / 8] ^= 1 << UInt8(bit % 8)
     }
-    return bytes.withSlice { slice -> (byte: Int, bit: UInt8)? in
+    let place = bytes.withSlice { slice -> BitFlipFinder.Place? in
       var reader = ByteReader(slice.dropFirst(offset))
       let length: UInt32 = reader.integer()
       let stored: UInt32 = reader.integer()
       let payload = reader.bytes(UInt64(length))
-      guard reader.isIntact else { return nil }
-      let first = CRC32C.checksum(
+      guard reader.isIntact, payload.count <= BitFlipFinder.maximumBytes else { return nil }
+      let seed = CRC32C.checksum(
         slice.dropFirst(offset).prefix(4), seed: TableFormat.seed(number, UInt64(offset)))
-      switch BitFlipFinder.find(payload, seed: first, stored: stored) {
-      case nil: return nil
-      case .covered(let byte, let bit):
-        return (offset + ManifestFormat.recordHeaderBytes + byte, bit)
-      case .checksum(let bit): return (offset + 4 + Int(bit / 8), bit % 8)
-      }
+      return BitFlipFinder.find(payload, seed: seed, stored: stored)
     }
+    switch place {
+    case nil: return false
+    case .covered(let byte, let bit): bytes[start + byte] ^= 1 << bit
+    case .checksum(let bit): bytes[offset + 4 + Int(bit / 8)] ^= 1 << (bit % 8)
+    }
+    return true
   }
 
   private mutating func lose(
-    _ path: String, _ offset: Int64, _ part: String, _ message: String, _ affected: String
+    _ path: String, _ offset: Int64, _ part: String, _ message: String, _ affected: String,
+    _ bytes: Int? = nil
   ) {
     lost.append(
       DatabaseDamage(
-        path: path, offset: offset, part: part, message: message, affected: affected))
+        path: path, offset: offset, bytes: bytes.map { Int64($0) }, part: part, message: message,
+        affected: affected))
   }
 
   private mutating func correct(
-    _ path: String, _ offset: Int64, _ part: String, _ affected: String
+    _ path: String, _ offset: Int64, _ bytes: Int, _ part: String, _ affected: String
   ) {
     corrected.append(
-      DatabaseDamage(
-        path: path, offset: offset, part: part, message: "one bit is flipped", affected: affected,
-        isOneBit: true))
+      .oneBit(path: path, offset: offset, bytes: Int64(bytes), part: part, affected: affected))
   }
 }

@@ -29,6 +29,9 @@ enum TableFormat {
   }
 
   struct Footer: Equatable {
+    static let checksumOffset = 76
+    static let magicOffset = 80
+
     var fileNumber: UInt64
     var version = TableFormat.version
     var filter: Handle
@@ -96,6 +99,22 @@ enum TableFormat {
         index: handles[2],
         properties: handles[3])
     }
+  }
+
+  /// Whether the data blocks fill the file from its start to `dataEnd`. The index's numbers may be
+  /// anything.
+  static func isContiguous(_ index: SeparatorIndex, to dataEnd: UInt64) -> Bool {
+    var previous: UInt64 = 0
+    for block in 0...index.count {
+      let offset = index.payload(block)
+      if block == 0 {
+        guard offset == 0 else { return false }
+      } else {
+        guard offset >= previous, offset - previous >= UInt64(trailerBytes) else { return false }
+      }
+      previous = offset
+    }
+    return previous == dataEnd
   }
 
   /// Ties a block to its place.

@@ -139,7 +139,7 @@ final class TableReader: @unchecked Sendable {
     guard
       let index = SeparatorIndex(
         ByteSlice(base: memory + filterRoom, count: indexPayload.count), indexSearch),
-      isContiguous(index, dataEnd: footer.filter.offset)
+      TableFormat.isContiguous(index, to: footer.filter.offset)
     else {
       memory.deallocate()
       throw damaged("index", footer.index, path)
@@ -147,19 +147,6 @@ final class TableReader: @unchecked Sendable {
     return Meta(
       memory: memory, bytes: bytes, index: index, filter: filter,
       tombstones: RangeTombstones(fragments), properties: properties)
-  }
-
-  /// Whether the data blocks fill the file from its start to the filter.
-  private static func isContiguous(_ index: SeparatorIndex, dataEnd: UInt64) -> Bool {
-    var previous: UInt64 = 0
-    for block in 0...index.count {
-      let offset = index.payload(block)
-      if block == 0 ? offset != 0 : offset < previous + UInt64(TableFormat.trailerBytes) {
-        return false
-      }
-      previous = offset
-    }
-    return previous == dataEnd
   }
 
   private static func damaged(

@@ -1,5 +1,5 @@
 /// Reads what is intact of one table that may be damaged: entries in order, and holes where blocks
-/// are gone. Undoes single flipped bits; never writes.
+/// are gone. Puts single flipped bits right; never writes.
 final class TableSalvage {
   enum Step {
     case entry(key: [UInt8], tag: UInt64, value: [UInt8])
@@ -17,12 +17,11 @@ final class TableSalvage {
   private(set) var tombstones = RangeTombstones.empty
   /// The range tombstones are gone: nobody knows what they deleted.
   private(set) var hasLostTombstones = false
-  /// The filter is damaged: nothing is lost, but the engine would not open the table.
-  private(set) var filter: BloomFilter?
 
   private let metadata: TableMetadata?
   private let file: (any File)?
   private let fileBytes: UInt64
+  /// What slices of the parts behind the data point into.
   private var meta: [AlignedBytes] = []
   private var index: SeparatorIndex?
   private var dataEnd: UInt64
@@ -61,7 +60,7 @@ final class TableSalvage {
         "the table has \(fileBytes) bytes, not \(metadata.fileBytes)",
         "what lies behind", nil)
     }
-    try readMeta()
+    try readParts()
   }
 
   deinit { file?.close() }
@@ -72,16 +71,20 @@ final class TableSalvage {
     return DamagedKeys(from: range.smallest, to: range.largest)
   }
 
-  /// The newest sequence that the table may hold.
-  var largestSequence: UInt64 {
-    metadata?.largestSequence ?? properties?.largestSequence ?? EntryTag.maximumSequence
+  /// The sequences that the table's entries may have.
+  var sequences: ClosedRange<UInt64> {
+    let smallest = metadata?.smallestSequence ?? properties?.smallestSequence ?? 0
+    let largest =
+      metadata?.largestSequence ?? properties?.largestSequence ?? EntryTag.maximumSequence
+    // Whoever wrote them the wrong way round knew nothing.
+    return smallest <= largest ? smallest...largest : 0...EntryTag.maximumSequence
   }
 
   var globalSequence: UInt64 { metadata?.globalSequence ?? 0 }
 
   // MARK: What lies behind the data
 
-  private func readMeta() throws(StorageError) {
+  private func readParts() throws(StorageError) {
     guard let footer = try readFooter() else { return }
     dataEnd = footer.filter.offset
     if let bytes = try readMeta(footer.properties, "properties", "what the table says of itself") {
@@ -98,32 +101,21 @@ final class TableSalvage {
     } else {
       hasLostTombstones = (metadata?.rangeTombstones ?? properties?.rangeTombstones ?? 1) > 0
     }
-    if let bytes = try readMeta(footer.filter, "filter", "no data: lookups would fail"),
-      !bytes.slice.isEmpty
+    // The engine would not open the table without it.
+    let withoutFilter = "no data: lookups would fail"
+    if let bytes = try readMeta(footer.filter, "filter", withoutFilter), !bytes.slice.isEmpty,
+      BloomFilter(bytes.slice) == nil
     {
-      filter = BloomFilter(bytes.slice)
-      if filter == nil { loseMeta(footer.filter, "filter", "no data: lookups would fail") }
+      loseMeta(footer.filter, "filter", withoutFilter)
     }
-    if let bytes = try readMeta(footer.index, "index", "no data: blocks are found one by one") {
-      index = SeparatorIndex(bytes.slice)
-      if index == nil || !isContiguous() {
-        index = nil
-        loseMeta(footer.index, "index", "no data: blocks are found one by one")
+    let withoutIndex = "no data, while the blocks are whole: they are found one by one"
+    if let bytes = try readMeta(footer.index, "index", withoutIndex) {
+      if let found = SeparatorIndex(bytes.slice), TableFormat.isContiguous(found, to: dataEnd) {
+        index = found
+      } else {
+        loseMeta(footer.index, "index", withoutIndex)
       }
     }
-  }
-
-  private func isContiguous() -> Bool {
-    guard let index else { return false }
-    var previous: UInt64 = 0
-    for block in 0...index.count {
-      let offset = index.payload(block)
-      let isRight =
-        block == 0 ? offset == 0 : offset >= previous + UInt64(TableFormat.trailerBytes)
-      if !isRight { return false }
-      previous = offset
-    }
-    return previous == dataEnd
   }
 
   private func readFooter() throws(StorageError) -> TableFormat.Footer? {
@@ -132,11 +124,11 @@ final class TableSalvage {
       lose("footer", 0, nil, "the table is too short", "no block: they are found one by one", nil)
       return nil
     }
-    let (covered, seed) = (76, CRC32C.seed(number))
+    let (covered, seed) = (TableFormat.Footer.checksumOffset, CRC32C.seed(number))
     // The magic number behind the checksum says nothing that the checksum does not.
     let magic = withUnsafeBytes(of: TableFormat.magic.littleEndian) { Array($0) }
-    let isMagicRight = Array(bytes[80...]) == magic
-    bytes.replaceSubrange(80..., with: magic)
+    let isMagicRight = Array(bytes[TableFormat.Footer.magicOffset...]) == magic
+    bytes.replaceSubrange(TableFormat.Footer.magicOffset..., with: magic)
     var footer = decodeFooter(bytes)
     var isCorrected = footer != nil && !isMagicRight
     if footer == nil,
@@ -187,7 +179,7 @@ final class TableSalvage {
 
   // MARK: Blocks
 
-  /// A block's raw payload, a flipped bit undone; nil when it is damaged.
+  /// A block's raw payload, a flipped bit put right; nil when it is damaged.
   private func readBlock(
     _ handle: TableFormat.Handle, _ part: String, _ affected: String
   ) throws(StorageError) -> [UInt8]? {
@@ -290,7 +282,8 @@ final class TableSalvage {
   }
 
   /// Without an index: the next block is where the last one ended, and ends where its checksum
-  /// holds. Complexity: linear in the table.
+  /// holds. Behind a damaged one no place is known where the next begins: what follows is lost.
+  /// Complexity: linear in the table.
   private func scanBlock() throws(StorageError) -> DamagedKeys? {
     if scanOffset >= dataEnd {
       isAtEnd = true
@@ -346,9 +339,7 @@ final class TableSalvage {
 
   private func correct(_ part: String, _ offset: Int64, _ bytes: Int64, _ affected: String) {
     corrected.append(
-      DatabaseDamage(
-        path: path, offset: offset, bytes: bytes, part: part, message: "one bit is flipped",
-        affected: affected, isOneBit: true))
+      .oneBit(path: path, offset: offset, bytes: bytes, part: part, affected: affected))
   }
 }
 
