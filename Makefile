@@ -11,8 +11,9 @@
 #                      times the cache) and bench-lsm-peers alone
 #   make test-peers    the tests of the peers
 #   make bench-c-api   what a call through the C API costs over the Swift call
-#   make crash         100,000 crash points over all classes and engines, in memory, and hundreds of real
-#                      kills, some with a full disk; SEED=… for others than last time
+#   make crash         100,000 crash points over all classes and engines, in memory, 20,000 of migrations
+#                      between shards, and hundreds of real kills, some with a full disk; SEED=… for
+#                      others than last time
 #   make test-pages    every kind of HTML page opened in headless Chromium (installs it)
 #   make asan, make tsan   tests under AddressSanitizer and ThreadSanitizer; each builds anew
 #   make metamorphic TIME=600   random programs on random configurations, beside an oracle
@@ -126,12 +127,17 @@ uninstall:
 # Nightly: minutes, not hours. What CI tries of it are CrashExplorerTests and KillTests.
 SEED ?= 1
 CRASH_POINTS ?= 25000
+MIGRATION_POINTS ?= 10000
 CRASH_ENGINES ?= btree lsm lsm:small+tiered lsm:small+lazy-leveled sqlite
 KILLS ?= 60
 
 crash: build kill
 	for engine in $(CRASH_ENGINES); do \
 	  .build/release/labctl crash --engine $$engine --points $(CRASH_POINTS) --seed $(SEED) || exit 1; \
+	done
+	for engine in btree lsm; do \
+	  .build/release/labctl shard crash --engine $$engine --points $(MIGRATION_POINTS) --seed $(SEED) \
+	    || exit 1; \
 	done
 
 # As root also on a file system of 16 MiB, which fills up.

@@ -4,14 +4,18 @@ import StorageLab
 struct ShardCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "shard",
-    abstract: "Place keys on shards: simulate changes, route and hash keys.",
+    abstract: "Place keys on shards: simulate and watch changes, route and hash keys.",
     discussion: """
       Examples:
         labctl shard simulate --from ring:10 --to ring:11
+        labctl shard rebalance --keys 2000 --around 0.1
         printf 'foo\\nbar\\n' | labctl shard route --router slots:3
         printf 'foo\\nbar\\n' | labctl shard hash --function crc16-slot
       """,
-    subcommands: [ShardSimulateCommand.self, ShardRouteCommand.self, ShardHashCommand.self])
+    subcommands: [
+      ShardSimulateCommand.self, ShardRouteCommand.self, ShardHashCommand.self,
+      ShardRebalanceCommand.self, ShardVerifyCommand.self, ShardCrashCommand.self,
+    ])
 }
 
 extension PlacementText: ExpressibleByArgument {

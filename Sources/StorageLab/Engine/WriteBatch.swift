@@ -67,6 +67,12 @@ public struct WriteBatch: Sendable {
     mergeCount = 0
   }
 
+  /// Appends an operation of another batch.
+  mutating func append(_ operation: Operation) {
+    append(operation.tag, operation.key, operation.tag == .delete ? nil : operation.value)
+    if operation.tag == .merge { mergeCount += 1 }
+  }
+
   private mutating func append(_ tag: Tag, _ first: ByteSlice, _ second: ByteSlice?) {
     let length = Operation.encodedLength(tag, first.count, second?.count ?? 0)
     let start = encoded.count

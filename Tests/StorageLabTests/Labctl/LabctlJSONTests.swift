@@ -165,6 +165,15 @@ import Testing
       ),
       ("labctl shard route", ["shard", "route", "--router", "ring:3"]),
       ("labctl shard hash", ["shard", "hash", "--function", "xxh64"]),
+      (
+        "labctl shard rebalance",
+        [
+          "shard", "rebalance", "--scenario", "geo-residency", "--keys", "300", "--around", "0.1",
+          "--copy", "--keep", directory.file("cluster"),
+        ]
+      ),
+      ("labctl shard verify", ["shard", "verify", directory.file("cluster")]),
+      ("labctl shard crash", ["shard", "crash", "--engine", "btree", "--points", "20"]),
       ("labctl engines", ["engines"]),
       ("labctl data list", ["data", "list", "--datasets", datasets]),
       (

@@ -1,0 +1,85 @@
+import Foundation
+import Testing
+
+@testable import StorageLab
+
+/// Crashes at every step of migrations under load. `LAB_MIGRATION_POINTS` sets how many points are tried
+/// in all, `LAB_SEED` the root seed; `make crash` tries more.
+@Suite struct MigrationCrashTests {
+  static let environment = ProcessInfo.processInfo.environment
+  static let seed = environment["LAB_SEED"].flatMap { UInt64($0) } ?? 20_261_122
+  static let points = environment["LAB_MIGRATION_POINTS"].flatMap { Int($0) } ?? 2000
+
+  static func explorer(_ engine: TestEngine, seed: UInt64 = seed) throws -> MigrationExplorer {
+    try MigrationExplorer(engine.entry, seed: seed)
+  }
+
+  @Test(arguments: ClusterTest.engines)
+  func nothingIsLostDoubledOrLeftBehind(_ engine: TestEngine) throws {
+    let wanted = Self.points / ClusterTest.engines.count
+    let summary = try Self.explorer(engine).explore(points: wanted)
+    print(
+      "\(engine.name): \(summary.points) crash points of migrations \(summary.pointsByDepth), "
+        + "\(summary.programs) programs, \(summary.pointsByPhase), \(summary.pointsByMove)")
+    if let loss = summary.loss { Issue.record("\(loss)") }
+    #expect(summary.points >= wanted)
+    #expect(summary.pointsByDepth.count == 3, "recoveries were crashed too")
+    for phase in MigrationPhase.allCases {
+      #expect(summary.pointsByPhase[phase.name] != nil, "no crash in \(phase.name)")
+    }
+  }
+
+  @Test func theSameSeedTriesTheSame() throws {
+    let first = try Self.explorer(.btree, seed: 5).explore(points: 60)
+    let second = try Self.explorer(.btree, seed: 5).explore(points: 60)
+    #expect(first == second)
+    #expect(try first != Self.explorer(.btree, seed: 6).explore(points: 60))
+  }
+
+  // MARK: A test of the test
+
+  struct Mutant: Sendable, CustomTestStringConvertible {
+    let name: String
+    let flaws: Set<MigrationFlaw>
+    var backfill = MigrationOptions.Backfill.watermarked
+    var durabilities: [Durability] = [.commit, .process, .none]
+    var rules: [FaultRule] = []
+    var testDescription: String { name }
+
+    static let all: [Mutant] = [
+      Mutant(
+        name: "destinations are not synced before the flip", flaws: [.unsyncedFlip],
+        durabilities: [.process, .none]),
+      Mutant(name: "reads flip before both sides are compared", flaws: [.unverifiedFlip]),
+      Mutant(name: "sources are cleaned before the flip is on the disk", flaws: [.earlyClean]),
+      Mutant(
+        name: "the end is written before the deletions are durable", flaws: [.unsyncedEnd],
+        durabilities: [.process, .none]),
+      Mutant(
+        name: "naive backfill without a comparison", flaws: [.unverifiedFlip], backfill: .naive),
+      Mutant(
+        name: "the state's name is never synced", flaws: [],
+        rules: [
+          FaultRule(.syncDirectory, of: .suffix("/cluster"), nth: 4, count: nil, .omit)
+        ]),
+      Mutant(
+        name: "the state's bytes are never synced", flaws: [],
+        rules: [FaultRule(.sync, of: .suffix("CLUSTER.tmp"), nth: 2, count: nil, .omit)]),
+    ]
+  }
+
+  @Test(arguments: Mutant.all) func aMutantIsFound(_ mutant: Mutant) throws {
+    var explorer = try Self.explorer(.btree)
+    explorer.flaws = mutant.flaws
+    explorer.backfill = mutant.backfill
+    explorer.durabilities = mutant.durabilities
+    if !mutant.rules.isEmpty {
+      explorer.interposing = { [rules = mutant.rules] in FaultingFileSystem($0, rules) }
+    }
+    let summary = explorer.explore(points: 4000)
+    print(
+      "\(mutant.name): \(summary.points) points, \(summary.loss?.failure.description ?? "NOT FOUND")"
+    )
+    #expect(summary.loss != nil)
+  }
+}
