@@ -4,14 +4,19 @@ import StorageLab
 struct ShardCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "shard",
-    abstract: "Place keys on shards: simulate changes, route and hash keys.",
+    abstract: "Place keys on shards: simulate and plan changes, keep maps, route and hash keys.",
     discussion: """
       Examples:
         labctl shard simulate --from ring:10 --to ring:11
         printf 'foo\\nbar\\n' | labctl shard route --router slots:3
         printf 'foo\\nbar\\n' | labctl shard hash --function crc16-slot
       """,
-    subcommands: [ShardSimulateCommand.self, ShardRouteCommand.self, ShardHashCommand.self])
+    subcommands: [
+      ShardSimulateCommand.self, ShardMapCommand.self, ShardPlanCommand.self,
+      ShardBalanceCommand.self, ShardBenchCommand.self, ShardRouteCommand.self,
+      ShardHashCommand.self, ShardHotCommand.self, ShardFanOutCommand.self,
+      ShardResidencyCommand.self,
+    ])
 }
 
 extension PlacementText: ExpressibleByArgument {

@@ -9,6 +9,7 @@ extension ShardMap {
       text(region.name, into: &writer)
       writer.integer(region.center.latitude.bitPattern)
       writer.integer(region.center.longitude.bitPattern)
+      writer.integer(UInt8(region.isOpen ? 1 : 0))
     }
     writer.varint(UInt64(geo.assignments.count))
     for assignment in geo.assignments {
@@ -34,8 +35,10 @@ extension ShardMap {
       let name = text(&reader)
       let latitude = Double(bitPattern: reader.integer(UInt64.self))
       let longitude = Double(bitPattern: reader.integer(UInt64.self))
+      let isOpen: UInt8 = reader.integer()
+      guard isOpen <= 1 else { return nil }
       regions.append(
-        GeoRegion(name, GeoPoint(latitude: latitude, longitude: longitude)))
+        GeoRegion(name, GeoPoint(latitude: latitude, longitude: longitude), isOpen: isOpen == 1))
     }
     func named(_ reader: inout ByteReader) -> String? {
       let number = reader.varint()

@@ -3,10 +3,14 @@ public struct GeoRegion: Sendable, Hashable, Codable {
   public var name: String
   /// Cells belong to the region whose center is nearest.
   public var center: GeoPoint
+  /// A closed region gets no cells: what may be elsewhere goes there, what a rule keeps in it stays.
+  /// For one that is lost for a while: closing it moves all that may move, and breaks no rule.
+  public var isOpen: Bool
 
-  public init(_ name: String, _ center: GeoPoint) {
+  public init(_ name: String, _ center: GeoPoint, isOpen: Bool = true) {
     self.name = name
     self.center = center
+    self.isOpen = isOpen
   }
 
   /// Regions that command lines know by name: where the large clouds have data centers.
@@ -19,6 +23,7 @@ public struct GeoRegion: Sendable, Hashable, Codable {
     GeoRegion("jp", GeoPoint(latitude: 35.68, longitude: 139.69)),
     GeoRegion("au", GeoPoint(latitude: -33.87, longitude: 151.21)),
     GeoRegion("af", GeoPoint(latitude: -26.20, longitude: 28.05)),
+    GeoRegion("usw", GeoPoint(latitude: 45.60, longitude: -121.18)),
   ]
 }
 
@@ -77,6 +82,14 @@ public struct GeoPlacement: Sendable, Hashable {
     self.assignments = assignments.sorted { $0.geohash < $1.geohash }
     self.cellLength = cellLength
   }
+
+  /// The same with a region closed, or open again.
+  public func setting(_ region: String, open: Bool) -> GeoPlacement {
+    GeoPlacement(
+      regions: regions.map {
+        GeoRegion($0.name, $0.center, isOpen: $0.name == region ? open : $0.isOpen)
+      }, rules: rules, assignments: assignments, cellLength: cellLength)
+  }
 }
 
 /// Which jurisdictions' data may be where, for checking any map, whatever it places keys by.
@@ -94,6 +107,17 @@ public struct ResidencyRules: Sendable {
   public func permit(_ key: ByteSlice, in region: String?) -> Bool {
     guard let regions = permitted[GeoKey(key, digits: 1).jurisdiction] else { return true }
     return region.map(regions.contains) ?? false
+  }
+
+  /// How many of the keys a map places where they may not be. Errors: `invalidArgument` of a map that
+  /// is none.
+  public func violations(_ keys: [[UInt8]], in map: ShardMap) throws(StorageError) -> Int {
+    let router = try map.router()
+    let regions = Dictionary(
+      map.shards.map { ($0.id, $0.region) }, uniquingKeysWith: { first, _ in first })
+    return keys.reduce(0) { count, key in
+      key.withSlice { permit($0, in: regions[router.shard(of: $0)] ?? nil) } ? count : count + 1
+    }
   }
 }
 

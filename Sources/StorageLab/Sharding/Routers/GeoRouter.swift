@@ -1,6 +1,6 @@
 import Glibc
 
-/// Keys by their place on earth (`GeoKey`): a cell's region is the nearest that has a shard, unless a
+/// Keys by their place on earth (`GeoKey`): a cell's region is the nearest open one that has a shard, unless a
 /// residency rule of the key's jurisdiction permits it elsewhere only. Within the region the cell is
 /// hashed, so that a cell's keys are on one shard. No lookup and no map ever breaks a rule: where none
 /// of the permitted regions has a shard there is no such router.
@@ -14,7 +14,7 @@ public struct GeoRouter: Router {
   private let shardTable: RendezvousTable
   /// The region of each cell, by its number.
   private let home: [UInt8]
-  /// Places of shards: of each region, then of all, then of each rule's regions together.
+  /// Places of shards: of each region, then of all open ones, then of each rule's regions together.
   private let members: [UInt32]
   private let starts: [Int]
   /// Open addressing from a jurisdiction to its rule's number and 1.
@@ -44,11 +44,16 @@ public struct GeoRouter: Router {
       byRegion[place].append(UInt32(index))
     }
     let living = names.indices.filter { !byRegion[$0].isEmpty }
+    let open = living.filter { placement.regions[$0].isOpen }
+    if open.isEmpty {
+      throw StorageError(.invalidArgument, "no open region of the map has a shard")
+    }
     var lists = byRegion
-    lists.append(Array(UInt32(0)..<UInt32(shards.count)))
+    lists.append(open.flatMap { byRegion[$0] })
     var redirected: [UInt8] = []
     for rule in placement.rules {
-      let permitted = living.filter { rule.regions.contains(names[$0]) }
+      var permitted = open.filter { rule.regions.contains(names[$0]) }
+      if permitted.isEmpty { permitted = living.filter { rule.regions.contains(names[$0]) } }
       if permitted.isEmpty {
         throw StorageError(
           .invalidArgument,
@@ -74,7 +79,7 @@ public struct GeoRouter: Router {
     shardTable = RendezvousTable(shards)
     members = lists.flatMap { $0 }
     starts = lists.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.count) }
-    home = GeoRouter.homes(placement, living, places)
+    home = GeoRouter.homes(placement, open, places)
     var capacity = 2
     while capacity < 2 * placement.rules.count { capacity *= 2 }
     var keys = [UInt64](repeating: 0, count: capacity)
@@ -217,7 +222,9 @@ public struct GeoRouter: Router {
     for index in own * regions..<(own + 1) * regions where left > 0 {
       let region = Int(nearness[index])
       let isPermitted = rule < 0 || Int(redirected[rule * regions + region]) == region
-      guard isPermitted, starts[region] < starts[region + 1] else { continue }
+      guard isPermitted, region == own || placement.regions[region].isOpen,
+        starts[region] < starts[region + 1]
+      else { continue }
       left -= 1
       body(region)
     }
@@ -248,17 +255,17 @@ public struct GeoRouter: Router {
   }
 
   private static func homes(
-    _ placement: GeoPlacement, _ living: [Int], _ places: [String: Int]
+    _ placement: GeoPlacement, _ open: [Int], _ places: [String: Int]
   ) -> [UInt8] {
-    let vectors = living.map { vector(placement.regions[$0].center) }
+    let vectors = open.map { vector(placement.regions[$0].center) }
     let count = 1 << (5 * tableDigits)
     var homes = (0..<count).map { number in
-      UInt8(living[nearest(to: vector(center(UInt64(number))), vectors)])
+      UInt8(open[nearest(to: vector(center(UInt64(number))), vectors)])
     }
     // Smaller cells last: they have the word over larger ones.
     for assignment in placement.assignments.sorted(by: { $0.geohash.count < $1.geohash.count }) {
       guard let cell = GeoCell(assignment.geohash), let region = places[assignment.region],
-        living.contains(region)
+        open.contains(region)
       else { continue }
       for number in cell.cells(tableDigits) { homes[number] = UInt8(region) }
     }

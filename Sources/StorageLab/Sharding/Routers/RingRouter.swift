@@ -79,6 +79,9 @@ public struct RingRouter: Router {
     return shards.map { arcs[$0.id] ?? 0 }
   }
 
+  /// Whose each point is, in the ring's order.
+  public var pointOwners: [ShardID] { owners }
+
   /// Who gets the arcs of a shard that goes, as shares of them, largest first; none when it is not on
   /// the ring or alone there. Complexity: O(points).
   public func heirShares(of dead: ShardID) -> [(heir: ShardID, share: Double)] {
