@@ -112,6 +112,7 @@ struct ShardFanOutCommand: ParsableCommand {
       var options = EngineOptions(path: scratch.file("\(count)-s\(shard)"))
       options.cacheBytes = 4 << 20
       options.writeBufferBytes = 4 << 20
+      options.durability = .none
       return try entry.open(options)
     }
     let result = try experiment.run()
