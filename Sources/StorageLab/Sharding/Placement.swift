@@ -76,7 +76,7 @@ public struct ShardMap: Sendable, Hashable {
         .invalidArgument, "the weight of \(shard.id) is \(shard.weight)",
         remedy: "Weights lie above 0 and below a million")
     }
-    _ = try ShardMap.router(placement, shards)
+    try ShardMap.check(self.placement, shards)
   }
 
   /// Made for lookups; keep it as long as the map is in force. Errors: none that `init` let pass.
@@ -96,17 +96,7 @@ public struct ShardMap: Sendable, Hashable {
       return JumpRouter(shards, part: part)
     case .rendezvous(let part): return RendezvousRouter(shards, part: part)
     case .ring(let virtualNodes, let part):
-      guard (1...100_000).contains(virtualNodes) else {
-        throw StorageError(
-          .invalidArgument, "\(virtualNodes) virtual nodes",
-          remedy: "A shard has between 1 and 100,000")
-      }
-      let points = shards.reduce(0) { $0 + max(1, Double(virtualNodes) * $1.weight) }
-      guard points <= Double(mostPoints) else {
-        throw StorageError(
-          .invalidArgument, "the ring would have \(Int(points)) points",
-          remedy: "A ring has \(mostPoints) at most: fewer virtual nodes, or smaller weights")
-      }
+      try checkPoints(shards, virtualNodes)
       return RingRouter(shards, virtualNodes: virtualNodes, part: part)
     case .slots(let owners):
       let known = Set(shards.map(\.id))
@@ -126,7 +116,37 @@ public struct ShardMap: Sendable, Hashable {
     }
   }
 
+  /// As making the router does, but without the table of a ring: whoever reads a map that says
+  /// little and asks for millions of points has not paid for them yet.
+  private static func check(_ placement: Placement, _ shards: [Shard]) throws(StorageError) {
+    switch placement {
+    case .ring(let virtualNodes, _): try checkPoints(shards, virtualNodes)
+    case .directory(let entries, let part, let fallback):
+      try check(fallback, shards)
+      if case .geo(let geo) = fallback.base { try geo.checkTenants(entries, part, shards) }
+      _ = try DirectoryRouter(
+        shards, entries.map { ($0.tenant, $0.shard) }, part: part, fallback: ModuloRouter(shards))
+    default: _ = try router(placement, shards)
+    }
+  }
+
   static let mostPoints = 1 << 24
+
+  private static func checkPoints(
+    _ shards: [Shard], _ virtualNodes: Int
+  ) throws(StorageError) {
+    guard (1...100_000).contains(virtualNodes) else {
+      throw StorageError(
+        .invalidArgument, "\(virtualNodes) virtual nodes",
+        remedy: "A shard has between 1 and 100,000")
+    }
+    let points = shards.reduce(0) { $0 + max(1, Double(virtualNodes) * $1.weight) }
+    guard points <= Double(mostPoints) else {
+      throw StorageError(
+        .invalidArgument, "the ring would have \(Int(points)) points",
+        remedy: "A ring has \(mostPoints) at most: fewer virtual nodes, or smaller weights")
+    }
+  }
 
   private static func checkEqualWeights(
     _ shards: [Shard], _ placement: Placement

@@ -310,6 +310,23 @@ import Testing
     }
   }
 
+  /// The bytes that docs/formats/shard-map.md takes apart.
+  @Test func theExampleOfTheFormat() throws {
+    let map = try PlacementText("geo:2,regions=us/eu,rules=DE@eu").map(sample: [])
+    let bytes = map.encoded
+    #expect(bytes.count == 107)
+    let page = try SourceTree.text("docs/formats/shard-map.md")
+    let block = try #require(page.range(of: "    53 4c 53 48"))
+    var documented: [UInt8] = []
+    for line in page[block.lowerBound...].split(separator: "\n").prefix(11) {
+      for word in line.split(separator: " ") {
+        guard word.count == 2, let byte = UInt8(word, radix: 16) else { break }
+        documented.append(byte)
+      }
+    }
+    #expect(documented == Array(bytes.dropLast(4)))
+  }
+
   @Test func versionsOfTheFormat() throws {
     let geo = try GeoRouterTests.map().encoded
     #expect(geo[8] == 2)
