@@ -60,7 +60,8 @@ import Testing
 
   @Test func askingAllShardsMeetsStallsAsTheFormulaHasIt() {
     for (shards, expected) in [(1, 0.01), (20, 0.182), (100, 0.634)] {
-      let share = FanOutExperiment.stalledShare(shards: shards, chance: 0.01, draws: 100_000, seed: 1)
+      let share = FanOutExperiment.stalledShare(
+        shards: shards, chance: 0.01, draws: 100_000, seed: 1)
       #expect(abs(share - expected) < 0.01, "\(share)")
     }
   }

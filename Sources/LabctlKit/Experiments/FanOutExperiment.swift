@@ -47,7 +47,8 @@ final class FanOutExperiment: Sendable {
   func close() throws(StorageError) { for engine in engines { try engine.close() } }
 
   /// The first ten keys from `start` on of one shard, when the link has brought the answer.
-  private func ask(_ shard: Int, _ start: [UInt8], _ stalls: Bool) throws(StorageError) -> [[UInt8]] {
+  private func ask(_ shard: Int, _ start: [UInt8], _ stalls: Bool) throws(StorageError) -> [[UInt8]]
+  {
     let due = clock.nanoseconds + (stalls ? setting.stall : setting.delay)
     let cursor = try engines[shard].cursor(KeyRange(from: start, to: nil))
     defer { cursor.close() }

@@ -73,8 +73,10 @@ struct HotShardExperiment {
       from: Array("t0007/\(digits(keys - keys / 100, 12))".utf8), to: Array("t0007/:".utf8))
     return [
       try monotone("time, ranges", plain, try ranges(plain), .never, recent, recent),
-      try monotone("time, ranges split in the middle", plain, try ranges(plain), .middle, recent, recent),
-      try monotone("time, ranges split as advised", plain, try ranges(plain), .advised, recent, recent),
+      try monotone(
+        "time, ranges split in the middle", plain, try ranges(plain), .middle, recent, recent),
+      try monotone(
+        "time, ranges split as advised", plain, try ranges(plain), .advised, recent, recent),
       try monotone("time, ring", plain, RingRouter(shards), .never, recent, recent),
       try monotone("tenant and time, ranges", compound, try ranges(compound), .never, .all, tenant),
       try monotone(
@@ -190,7 +192,7 @@ struct HotShardExperiment {
       } else {
         others[shard, default: 0] += 1
       }
-      key.withSlice { key in sketch.touch(RoutingPart.before(UInt8(ascii: "/")).part(of: key)) }
+      sketch.touch(Array(key.prefix { $0 != UInt8(ascii: "/") }).span.bytes)
     }
     let result = try PlacementSimulation(try PlacementKeys(made.map { ($0, $0.count) })).run(
       from: before, to: map)

@@ -98,7 +98,8 @@ struct ResidencyExperiment {
       rows.append(try regionLost(name, first))
       let added = try first.next(
         first.shards + [
-          Shard(ShardID(UInt32(count)), region: "us"), Shard(ShardID(UInt32(count + 1)), region: "eu"),
+          Shard(ShardID(UInt32(count)), region: "us"),
+          Shard(ShardID(UInt32(count + 1)), region: "eu"),
         ])
       rows.append(try row(name, "shards added in us and eu", added, down: [], from: first))
       let fewer = try added.next(added.shards.filter { $0.id != ShardID(0) && $0.id != ShardID(3) })

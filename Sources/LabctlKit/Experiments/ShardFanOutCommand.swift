@@ -64,7 +64,9 @@ struct ShardFanOutCommand: ParsableCommand {
   }
 
   func validate() throws {
-    if !(1...100_000).contains(requests) { throw ValidationError("--requests lies between 1 and 100,000.") }
+    if !(1...100_000).contains(requests) {
+      throw ValidationError("--requests lies between 1 and 100,000.")
+    }
     if !(0...100).contains(stalls) { throw ValidationError("--stalls lies between 0 and 100.") }
     if [delay, stall].contains(where: { !(0...10_000).contains($0) }) {
       throw ValidationError("--delay and --stall lie between 0 and 10,000 milliseconds.")

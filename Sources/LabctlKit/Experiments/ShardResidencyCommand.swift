@@ -57,7 +57,8 @@ struct ShardResidencyCommand: ParsableCommand {
     let experiment = try ResidencyExperiment(records, near: near, middle: middle, far: far)
     let ruled = Set(experiment.rules.map(\.jurisdiction))
     let report = Report(
-      data: data, keys: records.count, ruledKeys: records.filter { ruled.contains($0.country) }.count,
+      data: data, keys: records.count,
+      ruledKeys: records.filter { ruled.contains($0.country) }.count,
       seed: seed, linkMilliseconds: [near, middle, far], placed: try experiment.placed(),
       reads: try experiment.reads(reads.value, seed: seed))
     if output.json { return try JSON.print(report) }

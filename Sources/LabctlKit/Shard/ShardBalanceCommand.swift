@@ -75,7 +75,8 @@ struct ShardBalanceCommand: ParsableCommand {
   func run() throws {
     let shards = shards ?? (paper ? 500 : 10)
     let rings = rings ?? (paper ? 20 : 500)
-    let points = paper ? BucketStatistics.published.map(\.points) : try ListOption.counts(nodes, "--nodes")
+    let points =
+      paper ? BucketStatistics.published.map(\.points) : try ListOption.counts(nodes, "--nodes")
     for points in points {
       let (product, isOver) = points.multipliedReportingOverflow(by: shards * rings)
       if isOver || product > ShardBalanceCommand.mostPoints || points > 100_000 {

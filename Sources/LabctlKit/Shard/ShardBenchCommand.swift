@@ -83,12 +83,14 @@ struct ShardBenchCommand: ParsableCommand {
       return try JSON.print(
         Report(keys: keys.value, rounds: rounds, seed: seed, results: results))
     }
-    var table = TextTable(["router", "a lookup", "lowest", "highest", "allocations"], alignRight: Set(1...4))
+    var table = TextTable(
+      ["router", "a lookup", "lowest", "highest", "allocations"], alignRight: Set(1...4))
     for result in results {
       func time(_ seconds: Double) -> String { String(format: "%.1f ns", seconds * 1e9) }
       table.row([
         result.router, time(result.lookupTime.median), time(result.lookupTime.lowest),
-        time(result.lookupTime.highest), result.allocationsPerLookup.map { Figure($0).text() } ?? "–",
+        time(result.lookupTime.highest),
+        result.allocationsPerLookup.map { Figure($0).text() } ?? "–",
       ])
     }
     Terminal.output(table.text)

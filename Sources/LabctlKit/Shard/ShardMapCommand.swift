@@ -46,7 +46,7 @@ struct ShardMapView: Encodable {
     placement = map.placement.kind
     formatVersion = Int(encoded[8])
     bytes = encoded.count
-    checksum = Hex.encode(encoded.suffix(4).reversed())
+    checksum = Hex.encode(Array(encoded.suffix(4).reversed()))
     let router = try map.router()
     var pieces: [ShardID: Int] = [:]
     var shares: [ShardID: Double]?

@@ -48,7 +48,9 @@ struct ShardSimulateCommand: ParsableCommand {
     let overNeeded: Double?
     let heirs: PlacementSimulation.Heirs?
 
-    private enum CodingKeys: CodingKey { case from, to, result, movedShare, excess, overNeeded, heirs }
+    private enum CodingKeys: CodingKey {
+      case from, to, result, movedShare, excess, overNeeded, heirs
+    }
     var maps: (before: ShardMap, after: ShardMap)
   }
 

@@ -17,7 +17,9 @@ extension FuzzTarget {
       if input.isSealed, bytes.count > 4 { bytes.seal(0..<bytes.count - 4, at: bytes.count - 4) }
       guard let map = try? ShardMap(decoding: bytes), map.encoded.count < 1 << 16 else { return }
       // A ring's table is larger than what says it.
-      if case .ring(let nodes, _) = map.placement.base, nodes > 100 || map.shards.count > 20 { return }
+      if case .ring(let nodes, _) = map.placement.base, nodes > 100 || map.shards.count > 20 {
+        return
+      }
       if map.shards.contains(where: { $0.weight > 100 }) { return }
       guard let router = try? map.router() else { return }
       for key in [[], bytes, Array("DE/u281z7hq/x".utf8), Array("@52.5,13.4".utf8)] {

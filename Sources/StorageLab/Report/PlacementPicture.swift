@@ -74,7 +74,8 @@ public struct PlacementPicture: Sendable {
     let parts = shards.prefix(PlacementPicture.listed).map {
       "\($0.shard) \(unit.text($0.before)) before, \(unit.text($0.after)) after"
     }
-    return "Along \(strip.axis.rawValue) \(unit.text(share)) moves. \(parts.joined(separator: "; "))."
+    return
+      "Along \(strip.axis.rawValue) \(unit.text(share)) moves. \(parts.joined(separator: "; "))."
   }
 
   /// The runs of each number as one path; those below 0 are left out.
@@ -121,7 +122,8 @@ public struct PlacementPicture: Sendable {
   private func legend() -> String {
     let (left, width, row) = (470.0, 150.0, 21.0)
     let most = max(1e-9, shards.map { max($0.before, $0.after) }.max() ?? 0)
-    var svg = ChartDrawing.text("share of keys: before above, after below", left - 34, 66, "ch-soft")
+    var svg = ChartDrawing.text(
+      "share of keys: before above, after below", left - 34, 66, "ch-soft")
     for (index, share) in shards.prefix(PlacementPicture.listed).enumerated() {
       let top = 78 + row * Double(index)
       svg += ChartDrawing.text("\(share.shard)", left - 6, top + 12, "ch-end")
@@ -133,7 +135,8 @@ public struct PlacementPicture: Sendable {
           + "width=\"\(ChartDrawing.number(max(0.5, width * value / most)))\" height=\"7\"/>\n"
       }
       svg += ChartDrawing.text(
-        ChartUnit.percent.text(share.after), left + width * max(share.before, share.after) / most + 6,
+        ChartUnit.percent.text(share.after),
+        left + width * max(share.before, share.after) / most + 6,
         top + 12)
     }
     if shards.count > PlacementPicture.listed {

@@ -117,7 +117,8 @@ public struct PlacementText: Sendable, Equatable {
       }
       let degrees = halves.last.map { $0.split(separator: ":").compactMap { Double($0) } } ?? []
       guard halves.count == 2, degrees.count == 2 else {
-        return "'\(word)' is no region: \(GeoRegion.known.map(\.name).joined(separator: ", ")), or as "
+        return
+          "'\(word)' is no region: \(GeoRegion.known.map(\.name).joined(separator: ", ")), or as "
           + "lab@48.1:11.6"
       }
       regions.append(

@@ -2,7 +2,8 @@
 extension ShardMap {
   static func encode(_ geo: GeoPlacement, into writer: inout ByteWriter) {
     let numbers = Dictionary(
-      geo.regions.enumerated().map { ($1.name, UInt64($0)) }, uniquingKeysWith: { first, _ in first })
+      geo.regions.enumerated().map { ($1.name, UInt64($0)) },
+      uniquingKeysWith: { first, _ in first })
     writer.varint(UInt64(max(0, geo.cellLength)))
     writer.varint(UInt64(geo.regions.count))
     for region in geo.regions {

@@ -183,7 +183,8 @@ import Testing
       (
         "labctl shard fanout",
         [
-          "shard", "fanout", "--shards", "1,3", "--requests", "2", "--draws", "1e3", "--delay", "0.1",
+          "shard", "fanout", "--shards", "1,3", "--requests", "2", "--draws", "1e3", "--delay",
+          "0.1",
           "--stall", "0.2", "--engine", "memory", "--records", "200",
         ]
       ),

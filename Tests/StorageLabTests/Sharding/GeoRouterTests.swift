@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct GeoKeyTests {
   @Test(arguments: [
-    ("DE/u281z7hq/berlin", "DE", "u281z7hq"), ("u281/x", "", "u281"), ("US-CA/9q8/x", "US-CA", "9q8"),
+    ("DE/u281z7hq/berlin", "DE", "u281z7hq"), ("u281/x", "", "u281"),
+    ("US-CA/9q8/x", "US-CA", "9q8"),
     ("DE", "", ""), ("D/", "D", ""), ("", "", ""), ("/u28", "", ""), ("de/x", "", "de"),
     ("ABCDEFGH/9", "ABCDEFGH", "9"), ("ABCDEFGHI/9", "", ""), ("DE/u28A", "DE", "u28"),
     ("DE/0123456789bcdef", "DE", "0123456789bc"), ("DE//u28", "DE", ""), ("1E/9", "", "1"),
@@ -257,7 +258,8 @@ import Testing
     expectRefused(GeoPlacement(regions: regions, rules: [ResidencyRule("de", in: ["eu"])]))
     expectRefused(
       GeoPlacement(
-        regions: regions, rules: [ResidencyRule("DE", in: ["eu"]), ResidencyRule("DE", in: ["us"])]))
+        regions: regions, rules: [ResidencyRule("DE", in: ["eu"]), ResidencyRule("DE", in: ["us"])])
+    )
     expectRefused(
       GeoPlacement(regions: regions, rules: [ResidencyRule("DE", in: ["eu"])]),
       [Shard(ShardID(0), region: "us")])

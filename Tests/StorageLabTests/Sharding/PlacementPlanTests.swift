@@ -73,7 +73,8 @@ import Testing
     #expect(given.count == 3 && given.key(1) == [] && given.key(2) == Array("bc".utf8))
     var seen: [([UInt8], Int)] = []
     given.forEach { seen.append(($0.array, $1)) }
-    #expect(seen.map(\.0) == [Array("a".utf8), [], Array("bc".utf8)] && seen.map(\.1) == [5, 7, 9])
+    #expect(
+      seen.map(\.0) == [Array("a".utf8), [], Array("bc".utf8)] && seen.map(\.1) == [5, 7, 9])
     #expect(given.recordBytes(2) == 9)
     #expect(throws: StorageError.self) { try PlacementKeys([]) }
   }
@@ -127,7 +128,8 @@ import Testing
 
   @Test func tenantsInAnyOrderAreOneMap() throws {
     let entries = ["b", "a", "c"].map { Placement.DirectoryEntry(Array($0.utf8), ShardID(1)) }
-    let map = try ShardMap(Shard.equal(2), .directory(entries, .wholeKey, fallback: .jump(.wholeKey)))
+    let map = try ShardMap(
+      Shard.equal(2), .directory(entries, .wholeKey, fallback: .jump(.wholeKey)))
     #expect(try ShardMap(decoding: map.encoded) == map)
   }
 }

@@ -76,7 +76,8 @@ import Testing
     #expect(SplitAdvice.dividing(skewed) == .split(at: key(10), below: 0.5))
     #expect(SplitAdvice.dividing(keys([(1, 3), (2, 4), (3, 3)])) == .split(at: key(2), below: 0.3))
     #expect(SplitAdvice.dividing(keys([(1, 10), (2, 80), (3, 10)])) == .hotKey(key(2), share: 0.8))
-    #expect(SplitAdvice.dividing([]) == .unknown && SplitAdvice.dividing(keys([(1, 9)])) == .unknown)
+    #expect(
+      SplitAdvice.dividing([]) == .unknown && SplitAdvice.dividing(keys([(1, 9)])) == .unknown)
   }
 
   @Test func keysThatAscendAreSplitAtTheTail() throws {

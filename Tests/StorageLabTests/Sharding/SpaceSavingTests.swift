@@ -55,7 +55,9 @@ import Testing
 
   @Test func keysOfAllLengthsAndSharedBeginnings() {
     let sketch = SpaceSaving(capacity: 8)
-    let keys: [[UInt8]] = [[], [0], [0, 0], .init(repeating: 7, count: 64), .init(repeating: 7, count: 70_000)]
+    let keys: [[UInt8]] = [
+      [], [0], [0, 0], .init(repeating: 7, count: 64), .init(repeating: 7, count: 70_000),
+    ]
     for _ in 0..<3 { for key in keys { key.withSlice { sketch.touch($0) } } }
     #expect(Set(sketch.top().map(\.key)) == Set(keys))
     #expect(sketch.top().allSatisfy { $0.count == 3 })

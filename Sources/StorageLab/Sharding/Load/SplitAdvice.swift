@@ -59,9 +59,11 @@ public enum SplitAdvice: Sendable, Equatable {
     func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
     switch self {
     case .split(let key, let below):
-      return "split at '\(printable(key))': \(percent(below)) below, \(percent(1 - below)) from there on"
+      return
+        "split at '\(printable(key))': \(percent(below)) below, \(percent(1 - below)) from there on"
     case .splitAtTail(let key):
-      return "new keys go to the end: split behind '\(printable(key))', which moves nothing; the load "
+      return
+        "new keys go to the end: split behind '\(printable(key))', which moves nothing; the load "
         + "moves on but is not divided, for which keys must begin with something else"
     case .hotKey(let key, let share):
       return "key '\(printable(key))' has \(percent(share)) of the load: no split divides it"

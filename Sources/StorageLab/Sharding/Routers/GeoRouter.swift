@@ -72,7 +72,9 @@ public struct GeoRouter: Router {
     self.redirected = redirected
     nearness = placement.regions.enumerated().flatMap { own, region in
       names.indices.map { (place: $0, region.center.distance(to: placement.regions[$0].center)) }
-        .sorted { ($0.place != own ? 1 : 0, $0.1, $0.place) < ($1.place != own ? 1 : 0, $1.1, $1.place) }
+        .sorted {
+          ($0.place != own ? 1 : 0, $0.1, $0.place) < ($1.place != own ? 1 : 0, $1.1, $1.place)
+        }
         .map { UInt8($0.place) }
     }
     digits = max(GeoRouter.tableDigits, placement.cellLength)
