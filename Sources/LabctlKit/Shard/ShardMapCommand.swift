@@ -227,6 +227,14 @@ struct ShardMapCheckCommand: ParsableCommand {
   @OptionGroup var location: DatasetOptions
   @OptionGroup var format: OutputOptions
 
+  private static func rules(_ placement: Placement) -> [ResidencyRule] {
+    switch placement {
+    case .geo(let geo): geo.rules
+    case .directory(_, _, let fallback): rules(fallback)
+    default: []
+    }
+  }
+
   private struct Result: Encodable {
     let epoch: UInt64
     let placement: String
@@ -240,8 +248,7 @@ struct ShardMapCheckCommand: ParsableCommand {
 
   func run() throws {
     let map = try ShardMapArgument.read(file)
-    var rules: [ResidencyRule] = []
-    if case .geo(let geo) = map.placement.base { rules = geo.rules }
+    let rules = ShardMapCheckCommand.rules(map.placement)
     var keys = 0
     var violations = 0
     if let data {

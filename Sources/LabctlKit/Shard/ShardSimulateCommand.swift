@@ -116,12 +116,13 @@ struct ShardSimulateCommand: ParsableCommand {
   /// Of the shard in the middle; nil where there is no map without it, as a rule may have it.
   private func heirs(
     _ map: ShardMap, _ simulation: PlacementSimulation
-  ) throws -> PlacementSimulation.Heirs? {
+  ) throws(StorageError) -> PlacementSimulation.Heirs? {
     guard (2...1000).contains(map.shards.count) else { return nil }
     do {
       return try simulation.heirs(of: map.shards[map.shards.count / 2].id, in: map)
-    } catch let error as StorageError where error.code == .invalidArgument {
-      return nil
+    } catch {
+      if error.code == .invalidArgument { return nil }
+      throw error
     }
   }
 

@@ -25,8 +25,13 @@ import Testing
     #expect(picture.strip.axis == axis)
     #expect(picture.strip.before.count == PlacementStrip.places)
     let svg = picture.svg
-    let document = XMLParser(data: Data(svg.utf8))
-    #expect(document.parse(), "\(String(describing: document.parserError))")
+    #expect(svg.filter { $0 == "<" }.count == svg.filter { $0 == ">" }.count)
+    for tag in ["svg", "path", "title", "desc", "text", "style"] {
+      let opened = svg.matches(of: try Regex("<\(tag)[ >]")).count
+      let closed = svg.matches(of: try Regex("</\(tag)>")).count
+      let empty = svg.matches(of: try Regex("<\(tag) [^<>]*/>")).count
+      #expect(opened == closed + empty, "\(tag): \(opened), \(closed) closed, \(empty) empty")
+    }
     #expect(!svg.contains("nan") && !svg.contains("inf"))
     #expect(svg.contains("<desc>") && svg.contains("to &lt;\(to)&gt;"))
   }

@@ -89,7 +89,8 @@ import Testing
     // Mostly read, the load is where it is read.
     for _ in 0..<9 { for number in 0..<1000 { load.record(.read, key(number).span.bytes) } }
     guard case .split(_, let below) = SplitAdvice.byLoad(load.summary()) else {
-      return Issue.record("\(SplitAdvice.byLoad(load.summary()))")
+      Issue.record("\(SplitAdvice.byLoad(load.summary()))")
+      return
     }
     #expect(abs(below - 0.5) < 0.01)
     let ranges = try RangeRouter(Shard.equal(2), boundaries: [], owners: [ShardID(0)])

@@ -4,7 +4,7 @@
 public struct InsertionOrder: Sendable {
   /// Of a window's keys, how many must go beyond the end.
   static let share = 0.8
-  static let windowByDefault = 64
+  public static let windowByDefault = 64
 
   private let window: Int
   private var seen = 0
