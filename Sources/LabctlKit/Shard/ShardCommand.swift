@@ -4,7 +4,8 @@ import StorageLab
 struct ShardCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "shard",
-    abstract: "Place keys on shards: simulate and watch changes, route and hash keys.",
+    abstract:
+      "Place keys on shards and move them: simulate, plan and watch changes, route and hash keys.",
     discussion: """
       Examples:
         labctl shard simulate --from ring:10 --to ring:11
@@ -13,8 +14,11 @@ struct ShardCommand: ParsableCommand {
         printf 'foo\\nbar\\n' | labctl shard hash --function crc16-slot
       """,
     subcommands: [
-      ShardSimulateCommand.self, ShardRouteCommand.self, ShardHashCommand.self,
+      ShardSimulateCommand.self, ShardMapCommand.self, ShardPlanCommand.self,
       ShardRebalanceCommand.self, ShardVerifyCommand.self, ShardCrashCommand.self,
+      ShardBalanceCommand.self, ShardBenchCommand.self, ShardRouteCommand.self,
+      ShardHashCommand.self, ShardHotCommand.self, ShardFanOutCommand.self,
+      ShardResidencyCommand.self,
     ])
 }
 

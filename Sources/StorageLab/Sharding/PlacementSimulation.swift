@@ -32,8 +32,13 @@ public struct PlacementSimulation: Sendable {
   public struct Result: Sendable, Codable {
     public var keys: Int
     public var moved: Int
-    /// The least that must move when both maps are even by weight.
+    /// Of all records, and of those that moved.
+    public var bytes: Int
+    public var movedBytes: Int
+    /// The share that must move between maps that are even by weight.
     public var minimum: Double
+    /// The share that must move between maps that load shards as these do: what shards gain.
+    public var needed: Double
     public var flows: [Flow]
     public var before: Balance
     public var after: Balance
@@ -41,6 +46,8 @@ public struct PlacementSimulation: Sendable {
     public var movedShare: Double { Double(moved) / Double(max(1, keys)) }
     /// Moved keys over the minimum: 1 is perfect; nil when nothing had to move.
     public var excess: Double? { minimum > 0 ? movedShare / minimum : nil }
+    /// Moved keys over those needed: 1 when no key moved for nothing; nil when nothing had to move.
+    public var overNeeded: Double? { needed > 0 ? movedShare / needed : nil }
   }
 
   /// Who gets the keys of a shard that dies, as shares of them, largest first.
@@ -57,66 +64,48 @@ public struct PlacementSimulation: Sendable {
     }
   }
 
-  public let keys: Int
-  public let seed: UInt64
+  public let keys: PlacementKeys
 
-  public init(keys: Int, seed: UInt64) {
-    self.keys = max(1, keys)
-    self.seed = seed
-  }
+  public init(_ keys: PlacementKeys) { self.keys = keys }
 
-  /// Key number `index`, 16 hexadecimal digits of a hash: unlike its neighbours.
-  public func key(_ index: Int) -> [UInt8] {
-    var key = [UInt8](repeating: 0, count: 16)
-    key.withUnsafeMutableBytes { write(index, to: $0) }
-    return key
-  }
+  /// `keys` made from numbers.
+  public init(keys: Int, seed: UInt64) { self.init(PlacementKeys(count: keys, seed: seed)) }
 
-  private func write(_ index: Int, to buffer: UnsafeMutableRawBufferPointer) {
-    let hash = Hash64.hash(UInt64(index) ^ Hash64.hash(seed))
-    for place in 0..<16 {
-      let digit = UInt8(truncatingIfNeeded: hash >> UInt64(60 - 4 * place)) & 15
-      buffer[place] = digit < 10 ? 48 + digit : 87 + digit
-    }
-  }
+  public func key(_ index: Int) -> [UInt8] { keys.key(index) }
 
-  /// Every `step`th key, for maps of ranges.
-  public func sample(_ count: Int) -> [[UInt8]] {
-    let step = max(1, keys / max(1, count))
-    return stride(from: 0, to: keys, by: step).map(key)
-  }
+  /// About so many keys, for maps of ranges.
+  public func sample(_ count: Int) -> [[UInt8]] { keys.sample(count) }
 
   /// Places every key by both maps. Errors: `invalidArgument` of a map that is none.
   public func run(from: ShardMap, to: ShardMap) throws(StorageError) -> Result {
     let (old, new) = (try from.router(), try to.router())
     let oldPlaces = places(from.shards)
     let newPlaces = places(to.shards)
-    var flows = [Int](repeating: 0, count: from.shards.count * to.shards.count)
-    forEachKey { slice in
-      let source = oldPlaces[old.shard(of: slice)] ?? 0
-      let target = newPlaces[new.shard(of: slice)] ?? 0
-      flows[source * to.shards.count + target] += 1
+    var before = [Int](repeating: 0, count: from.shards.count)
+    var after = [Int](repeating: 0, count: to.shards.count)
+    var flows: [UInt64: Int] = [:]
+    var (bytes, movedBytes) = (0, 0)
+    keys.forEach { slice, recordBytes in
+      let (source, target) = (old.shard(of: slice), new.shard(of: slice))
+      bytes += recordBytes
+      before[oldPlaces[source] ?? 0] += 1
+      after[newPlaces[target] ?? 0] += 1
+      if source == target { return }
+      movedBytes += recordBytes
+      flows[UInt64(source.rawValue) << 32 | UInt64(target.rawValue), default: 0] += 1
     }
-    var result = Result(
-      keys: keys, moved: 0,
-      minimum: LeastMovement.minimumShare(from: from.shards, to: to.shards), flows: [],
-      before: Balance(
-        from.shards.indices.map { source in
-          to.shards.indices.reduce(0) { $0 + flows[source * to.shards.count + $1] }
-        }, from.shards),
-      after: Balance(
-        to.shards.indices.map { target in
-          from.shards.indices.reduce(0) { $0 + flows[$1 * to.shards.count + target] }
-        }, to.shards))
-    for (source, shard) in from.shards.enumerated() {
-      for (target, other) in to.shards.enumerated() where shard.id != other.id {
-        let count = flows[source * to.shards.count + target]
-        if count == 0 { continue }
-        result.moved += count
-        result.flows.append(Flow(from: shard.id, to: other.id, keys: count))
-      }
+    let gained = to.shards.indices.reduce(0) { sum, target in
+      sum + max(0, after[target] - (oldPlaces[to.shards[target].id].map { before[$0] } ?? 0))
     }
-    return result
+    return Result(
+      keys: keys.count, moved: flows.values.reduce(0, +), bytes: bytes, movedBytes: movedBytes,
+      minimum: LeastMovement.minimumShare(from: from.shards, to: to.shards),
+      needed: Double(gained) / Double(keys.count),
+      flows: flows.sorted { $0.key < $1.key }.map {
+        Flow(
+          from: ShardID(UInt32($0.key >> 32)), to: ShardID(UInt32(truncatingIfNeeded: $0.key)),
+          keys: $0.value)
+      }, before: Balance(before, from.shards), after: Balance(after, to.shards))
   }
 
   /// Takes a shard away. Errors: `invalidArgument` when it is the only one or not there.
@@ -129,7 +118,7 @@ public struct PlacementSimulation: Sendable {
     let (old, new) = (try map.router(), try after.router())
     var inherited: [ShardID: Int] = [:]
     var (lost, moved) = (0, 0)
-    forEachKey { slice in
+    keys.forEach { slice, _ in
       let (source, target) = (old.shard(of: slice), new.shard(of: slice))
       if source == dead {
         lost += 1
@@ -143,20 +132,11 @@ public struct PlacementSimulation: Sendable {
     }
     return Heirs(
       dead: dead, keys: lost, shares: shares,
-      collateral: Double(moved) / Double(max(1, keys - lost)))
+      collateral: Double(moved) / Double(max(1, keys.count - lost)))
   }
 
   private func places(_ shards: [Shard]) -> [ShardID: Int] {
     Dictionary(
       shards.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { first, _ in first })
-  }
-
-  private func forEachKey(_ body: (ByteSlice) -> Void) {
-    withUnsafeTemporaryAllocation(byteCount: 16, alignment: 8) { buffer in
-      for index in 0..<keys {
-        write(index, to: buffer)
-        body(ByteSlice(UnsafeRawBufferPointer(buffer)))
-      }
-    }
   }
 }

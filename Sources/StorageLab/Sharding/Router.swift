@@ -56,6 +56,16 @@ public enum RoutingPart: Sendable, Hashable, Codable {
     }
   }
 
+  /// The longest beginning that all keys of the range have.
+  static func commonPrefix(of range: KeyRange) -> [UInt8] {
+    guard let lower = range.lower, let upper = range.upper else { return [] }
+    return lower.withSlice { lower in
+      var length = lower.count
+      while length > 0, !staysWithin(lower.prefix(length), upper) { length -= 1 }
+      return lower.prefix(length).array
+    }
+  }
+
   /// Whether every key at or after `prefix` and before `upper` begins with `prefix`.
   private static func staysWithin(_ prefix: ByteSlice, _ upper: [UInt8]) -> Bool {
     guard let end = KeyRange.successor(ofPrefix: prefix.array) else { return false }

@@ -1,14 +1,16 @@
 /// The bytes of a shard map (docs/formats/shard-map.md): the same map is the same bytes always.
 extension ShardMap {
   static let magic: UInt64 = 0x3150_414d_4853_4c53  // "SLSHMAP1" in file order
-  static let formatVersion: UInt32 = 1
+  /// The newest that this build reads. Maps without geography are still written as version 1.
+  static let formatVersion: UInt32 = 2
   /// A directory may fall back to another; no deeper than this.
   private static let deepestFallback = 4
 
   public var encoded: [UInt8] {
     var writer = ByteWriter()
     writer.integer(ShardMap.magic)
-    writer.integer(ShardMap.formatVersion)
+    let isGeographic = placement.base.kind == "geo"
+    writer.integer(isGeographic ? ShardMap.formatVersion : UInt32(1))
     writer.integer(epoch)
     writer.varint(UInt64(shards.count))
     for shard in shards {
@@ -50,7 +52,7 @@ extension ShardMap {
         shards.append(Shard(id, weight: weight, region: region))
       }
       guard let placement = ShardMap.decodePlacement(&reader, depth: 0), reader.isIntact,
-        reader.offset == covered
+        reader.offset == covered, (placement.base.kind == "geo") == (version == 2)
       else { return nil }
       return try ShardMap(epoch: epoch, shards, placement)
     }
@@ -101,13 +103,15 @@ extension ShardMap {
     case .directory(let entries, let part, let fallback):
       writer.integer(UInt8(7))
       encode(part, into: &writer)
-      let sorted = entries.sorted { isBefore($0.tenant, $1.tenant) }
-      writer.varint(UInt64(sorted.count))
-      for entry in sorted {
+      writer.varint(UInt64(entries.count))
+      for entry in entries {
         entry.tenant.withSlice { writer.lengthPrefixed($0) }
         writer.integer(entry.shard.rawValue)
       }
       encode(fallback, into: &writer)
+    case .geo(let geo):
+      writer.integer(UInt8(8))
+      encode(geo, into: &writer)
     }
   }
 
@@ -134,6 +138,7 @@ extension ShardMap {
       return decodePlacement(&reader, depth: depth + 1).map {
         .directory(entries, part, fallback: $0)
       }
+    case 8: return decodeGeo(&reader).map { .geo($0) }
     default: return nil
     }
   }

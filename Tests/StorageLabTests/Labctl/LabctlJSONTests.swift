@@ -163,6 +163,35 @@ import Testing
         "labctl shard simulate",
         ["shard", "simulate", "--from", "ring:3", "--to", "ring:4", "--keys", "2000"]
       ),
+      (
+        "labctl shard map", ["shard", "map", "make", "slots:3", "--output", directory.file("map")]
+      ),
+      ("labctl shard map", ["shard", "map", "make", "geo:3"]),
+      ("labctl shard map", ["shard", "map", "show", directory.file("map")]),
+      ("labctl shard map", ["shard", "map", "next", directory.file("map"), "--add", "1"]),
+      ("labctl shard map check", ["shard", "map", "check", directory.file("map")]),
+      ("labctl shard plan", ["shard", "plan", "slots:3", "slots:4", "--keys", "2000"]),
+      ("labctl shard plan", ["shard", "plan", "range:3", "range:4", "--keys", "2000"]),
+      ("labctl shard plan", ["shard", "plan", "ring:2", "ring:3", "--keys", "2000"]),
+      ("labctl shard balance", ["shard", "balance", "--nodes", "1,5", "--rings", "2"]),
+      (
+        "labctl shard balance",
+        ["shard", "balance", "--paper", "--shards", "5", "--rings", "1", "--keys", "1000"]
+      ),
+      ("labctl shard bench", ["shard", "bench", "--keys", "100", "--rounds", "1"]),
+      ("labctl shard hot", ["shard", "hot", "--keys", "1e4", "--requests", "1e4"]),
+      (
+        "labctl shard fanout",
+        [
+          "shard", "fanout", "--shards", "1,3", "--requests", "2", "--draws", "1e3", "--delay",
+          "0.1",
+          "--stall", "0.2", "--engine", "memory", "--records", "200",
+        ]
+      ),
+      (
+        "labctl shard residency",
+        ["shard", "residency", "--reads", "100", "--datasets", datasets]
+      ),
       ("labctl shard route", ["shard", "route", "--router", "ring:3"]),
       ("labctl shard hash", ["shard", "hash", "--function", "xxh64"]),
       (

@@ -127,6 +127,26 @@ import Testing
     #expect(throws: StorageError.self) { try one.split(at: Array("x".utf8), to: ShardID(9)) }
   }
 
+  /// Boundaries that share long beginnings, are each other's beginnings, or are empty.
+  @Test func aLookupIsACountOfBoundaries() throws {
+    var random = SeededRandom(seed: 8)
+    for _ in 0..<300 {
+      let stem = [UInt8](repeating: 0x61, count: random.below(12))
+      func key() -> [UInt8] {
+        let tail = (0..<random.below(7)).map { _ in UInt8([0, 0x61, 0x62, 0xff][random.below(4)]) }
+        return (random.chance(0.8) ? stem : Array(stem.prefix(random.below(stem.count + 1)))) + tail
+      }
+      let boundaries = Set((0..<1 + random.below(20)).map { _ in key() }).sorted(by: isBefore)
+      let owners = (0...boundaries.count).map { ShardID(UInt32($0)) }
+      let router = try RangeRouter(
+        Shard.equal(owners.count), boundaries: boundaries, owners: owners)
+      for probe in boundaries + (0..<50).map({ _ in key() }) {
+        let below = boundaries.filter { !isBefore(probe, $0) }.count
+        #expect(router.shard(of: probe) == ShardID(UInt32(below)), "\(probe) in \(boundaries)")
+      }
+    }
+  }
+
   @Test func aDirectoryPlacesItsTenants() throws {
     let shards = Shard.equal(4)
     let map = try ShardMap(

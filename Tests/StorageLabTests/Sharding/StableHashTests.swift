@@ -14,6 +14,48 @@ import Testing
     #expect(Array(text.utf8).withSlice { XXHash64.hash($0, seed: seed) } == expected)
   }
 
+  /// Those of xxHash's own sanity check: length, seed, hash of a buffer of high bytes of a product.
+  @Test(
+    arguments: [
+      (0, 0, 0xef46_db37_51d8_e999), (0, 0x9e37_79b1, 0xac75_fda2_929b_17ef),
+      (1, 0, 0xe934_a84a_db05_2768), (1, 0x9e37_79b1, 0x5014_6076_43a9_b4c3),
+      (4, 0, 0x9136_a0dc_a574_57ee), (14, 0, 0x8282_dcc4_994e_35c8),
+      (14, 0x9e37_79b1, 0xc3bd_6bf6_3deb_6df0), (222, 0, 0xb641_ae8c_b691_c174),
+      (222, 0x9e37_79b1, 0x20cb_8ab7_ae10_c14a),
+    ] as [(Int, UInt64, UInt64)])
+  func xxHash64WithSeed(_ length: Int, _ seed: UInt64, _ expected: UInt64) {
+    var state: UInt64 = 0x9e37_79b1
+    let bytes = (0..<length).map { _ -> UInt8 in
+      defer { state = state &* 0x9e37_79b1_85eb_ca8d }
+      return UInt8(state >> 56)
+    }
+    #expect(bytes.withSlice { XXHash64.hash($0, seed: seed) } == expected)
+  }
+
+  /// Those of Guava's tests.
+  @Test(
+    arguments: [
+      ("hell", 0, 0x6299_4269_3e10_f867, 0x92db_0b82_baeb_5347),
+      ("hello", 1, 0xa78d_dff5_adae_8d10, 0x1289_00ef_2090_0135),
+      ("hello ", 2, 0x8a48_6b23_f422_e826, 0xf962_a2c5_8947_765f),
+      ("hello w", 3, 0x2ea5_9f46_6f6b_ed8c, 0xc610_990a_cc42_8a17),
+      ("hello wo", 4, 0x79f6_305a_386c_572c, 0x4630_5aed_3483_b94e),
+      ("hello wor", 5, 0xc221_9d21_3ec1_f1b5, 0xa1d8_e2e0_a527_85bd),
+    ] as [(String, UInt32, UInt64, UInt64)])
+  func murmur3WithSeed(_ text: String, _ seed: UInt32, _ high: UInt64, _ low: UInt64) {
+    let found = Array(text.utf8).withSlice { Murmur3.hash($0, seed: seed) }
+    #expect(found.high == high && found.low == low)
+  }
+
+  /// Those that implementations in other languages share.
+  @Test(
+    arguments: [
+      (1, 1, 0), (42, 57, 43), (0xdead_10cc, 1, 0), (0xdead_10cc, 666, 361), (256, 1024, 520),
+    ] as [(UInt64, Int, Int)])
+  func jump(_ key: UInt64, _ buckets: Int, _ expected: Int) {
+    #expect(JumpHash.bucket(key, of: buckets) == expected)
+  }
+
   @Test(
     arguments: [
       ("", 0, 0), ("hello", 0xcbd8_a7b3_41bd_9b02, 0x5b1e_906a_48ae_1d19),

@@ -1,5 +1,3 @@
-import Glibc
-
 /// `hash mod N`: balanced, no table, and nearly every key moves when N changes. The foil.
 public struct ModuloRouter: Router {
   public let shards: [Shard]
@@ -42,57 +40,23 @@ public struct JumpRouter: Router {
   }
 }
 
-/// Rendezvous or highest random weight (Thaler and Ravishankar, 1998): each shard draws a number for
-/// the key, the highest has it. Any shard can go, and its keys scatter over all others; weights as
-/// -w / ln(u) (Schindelhauer and Schomaker, 2005). Complexity: O(shards).
+/// Rendezvous or highest random weight: any shard can go, and its keys scatter over all others.
+/// Complexity: O(shards).
 public struct RendezvousRouter: Router {
   public let shards: [Shard]
   public let part: RoutingPart
-  private let seeds: [UInt64]
-  private let isWeighted: Bool
+  private let table: RendezvousTable
 
   /// REQUIRES: `shards` is not empty.
   public init(_ shards: [Shard], part: RoutingPart = .wholeKey) {
     self.shards = shards
     self.part = part
-    seeds = shards.map { Hash64.hash(UInt64($0.id.rawValue)) }
-    isWeighted = Set(shards.map(\.weight)).count > 1
+    table = RendezvousTable(shards)
   }
 
   @inline(__always)
   public func shard(of key: ByteSlice) -> ShardID {
-    let hash = XXHash64.hash(part.part(of: key))
-    return shards[isWeighted ? heaviest(hash) : highest(hash)].id
-  }
-
-  @inline(__always)
-  private func highest(_ hash: UInt64) -> Int {
-    var best = 0
-    var score: UInt64 = 0
-    for index in seeds.indices {
-      let drawn = Hash64.mix(hash ^ seeds[index], Hash64.secret1)
-      if drawn > score {
-        score = drawn
-        best = index
-      }
-    }
-    return best
-  }
-
-  private func heaviest(_ hash: UInt64) -> Int {
-    var best = 0
-    var score = -Double.infinity
-    for index in seeds.indices {
-      // In (0, 1): never 0, whose logarithm is none.
-      let drawn = Hash64.mix(hash ^ seeds[index], Hash64.secret1)
-      let unit = (Double(drawn >> 11) + 0.5) * 0x1p-53
-      let weighted = -shards[index].weight / log(unit)
-      if weighted > score {
-        score = weighted
-        best = index
-      }
-    }
-    return best
+    shards[table.winner(XXHash64.hash(part.part(of: key)))].id
   }
 
   public func shards(overlapping range: KeyRange) -> [ShardID] {

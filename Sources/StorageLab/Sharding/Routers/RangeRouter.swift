@@ -1,14 +1,20 @@
 /// Ordered boundaries: shard i holds the keys from boundary i up to the next. Neighbours stay
 /// together, so a range is asked of few shards, and a hot range is one shard's.
 ///
-/// A shard may hold several ranges. Complexity of a lookup: O(log ranges), by four-byte heads first.
+/// A shard may hold several ranges. Complexity of a lookup: O(log ranges). What all boundaries begin
+/// with is compared once, then four-byte heads of the rest, then the rest itself, where heads are equal.
 public struct RangeRouter: Router {
   public let shards: [Shard]
   /// Where each range but the first begins; ascending.
   public let boundaries: [[UInt8]]
   /// The shard of each range: one more than boundaries.
   public let owners: [ShardID]
+  /// What all boundaries begin with.
+  private let shared: [UInt8]
+  /// What follows that in each: its first four bytes, and all of it, one behind the other.
   private let heads: [UInt32]
+  private let rests: [UInt8]
+  private let restEnds: [Int]
 
   /// Errors: `invalidArgument` when boundaries do not ascend, their number does not fit, or an owner
   /// is no shard.
@@ -35,7 +41,15 @@ public struct RangeRouter: Router {
     self.shards = shards
     self.boundaries = boundaries
     self.owners = owners
-    heads = boundaries.map { $0.withSlice { $0.head } }
+    var length = 0
+    if let first = boundaries.first, let last = boundaries.last {
+      // They ascend: what the outermost share all share.
+      length = first.withSlice { first in last.withSlice { first.commonPrefix($0) } }
+    }
+    shared = Array((boundaries.first ?? []).prefix(length))
+    heads = boundaries.map { $0.withSlice { $0.dropFirst(length).head } }
+    rests = boundaries.flatMap { $0.dropFirst(length) }
+    restEnds = boundaries.reduce(into: []) { $0.append(($0.last ?? 0) + $1.count - length) }
   }
 
   @inline(__always)
@@ -43,17 +57,30 @@ public struct RangeRouter: Router {
 
   /// The range that holds `key`: how many boundaries are at or below it.
   func index(of key: ByteSlice) -> Int {
-    let head = key.head
+    let length = shared.count
+    let agreed = length == 0 ? 0 : shared.withSlice { key.commonPrefix($0) }
+    if agreed < length {
+      // Below or above all boundaries.
+      return agreed == key.count || key[agreed] < shared[agreed] ? 0 : heads.count
+    }
+    let rest = key.dropFirst(length)
+    let head = rest.head
     var low = 0
     var high = heads.count
     while low < high {
       let middle = (low + high) >> 1
       let other = heads[middle]
-      let isAtOrBelow =
-        other != head ? other < head : boundaries[middle].withSlice { $0.compare(key) <= 0 }
+      let isAtOrBelow = other != head ? other < head : restIsAtOrBelow(middle, rest)
       if isAtOrBelow { low = middle + 1 } else { high = middle }
     }
     return low
+  }
+
+  private func restIsAtOrBelow(_ index: Int, _ rest: ByteSlice) -> Bool {
+    let start = index == 0 ? 0 : restEnds[index - 1]
+    return rests.withSlice {
+      $0.dropFirst(start).prefix(restEnds[index] - start).compare(rest) <= 0
+    }
   }
 
   public func shards(overlapping range: KeyRange) -> [ShardID] {

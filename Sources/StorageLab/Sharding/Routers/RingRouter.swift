@@ -79,6 +79,30 @@ public struct RingRouter: Router {
     return shards.map { arcs[$0.id] ?? 0 }
   }
 
+  /// Whose each point is, in the ring's order.
+  public var pointOwners: [ShardID] { owners }
+
+  /// Who gets the arcs of a shard that goes, as shares of them, largest first; none when it is not on
+  /// the ring or alone there. Complexity: O(points).
+  public func heirShares(of dead: ShardID) -> [(heir: ShardID, share: Double)] {
+    var arcs: [ShardID: Double] = [:]
+    var heir: ShardID?
+    // Twice round, against the clock: the first time only finds who is next after the last point.
+    for turn in 0..<2 {
+      for index in points.indices.reversed() {
+        if owners[index] != dead {
+          heir = owners[index]
+        } else if turn == 1, let heir {
+          let before = index == 0 ? points[points.count - 1] : points[index - 1]
+          arcs[heir, default: 0] += Double(points[index] &- before) * 0x1p-64
+        }
+      }
+    }
+    let sum = arcs.values.reduce(0, +)
+    return arcs.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+      .map { (heir: $0.key, share: sum > 0 ? $0.value / sum : 0) }
+  }
+
   /// The shards in the order in which the ring meets them from a key on, each once: whom to ask
   /// next when the first is full (bounded loads) or gone.
   public func preferences(of key: ByteSlice) -> [ShardID] {
