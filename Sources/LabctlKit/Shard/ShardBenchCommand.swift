@@ -62,7 +62,7 @@ struct ShardBenchCommand: ParsableCommand {
     let made = PlacementKeys(count: keys.value, seed: seed)
     let places = ShardBenchCommand.places(keys.value, seed: seed)
     let plain = (0..<made.count).map(made.key)
-    let sample = made.sample(100_000)
+    let sample = PlacementKeys(count: 100_000, seed: seed).sample(100_000)
     func run(_ isGeographic: Bool, _ keys: [[UInt8]]) throws -> [(Int, LookupBench.Result)] {
       let chosen = placements.indices.filter { (placements[$0].kind == "geo") == isGeographic }
       if chosen.isEmpty { return [] }
