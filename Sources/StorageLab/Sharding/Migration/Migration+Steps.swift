@@ -253,7 +253,7 @@ extension Migration {
   }
 
   private func keepPosition(_ cluster: Cluster) throws(StorageError) {
-    try sync(plan.destinations, cluster)
+    if !options.flaws.contains(.unsyncedFlip) { try sync(plan.destinations, cluster) }
     var next = cluster.state
     next.migration?.position = position
     next.migration?.copied = .init(keys: progress.copiedKeys, bytes: progress.copiedBytes)
