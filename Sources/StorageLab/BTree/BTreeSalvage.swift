@@ -418,7 +418,7 @@ extension BTreeEngine {
       report.logRecords = log.records
       report.corrected = salvage.corrected + log.corrected
       report.lost = salvage.lost + log.lost + log.unproven
-      report.notes = salvage.notes
+      report.notes = salvage.notes + [log.endNote].compactMap(\.self)
       return report
     })
 }

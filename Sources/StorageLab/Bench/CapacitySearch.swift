@@ -38,9 +38,12 @@ struct CapacitySearch {
       let middle = (low * high).squareRoot()
       if try isSustained(middle) { low = middle } else { high = middle }
     }
-    // The rate was the luckiest of many trials: it must hold once more, or the next one below.
+    // The rate was the luckiest of many trials: it must hold once more, or one below, by steps that
+    // grow: on a machine where none holds any more the search must end.
+    var step = precision
     while !(try holds(low)) {
-      low /= precision
+      low /= step
+      step *= step
       if low < bounds.lowerBound { return nil }
     }
     return low

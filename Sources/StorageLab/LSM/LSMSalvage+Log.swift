@@ -91,7 +91,7 @@ extension LSMEngine {
       report.logRecords = log.records
       report.corrected += log.corrected
       report.lost += log.lost + log.unproven
-      if let note = replay.note { report.notes.append(note) }
+      report.notes += [replay.note, log.endNote].compactMap(\.self)
       return report
     })
 }

@@ -12,8 +12,9 @@ struct LogSalvage {
     /// Where the log breaks off, or goes on behind bytes that fail their check, and nothing proves
     /// that it was ever otherwise: a crash leaves that too.
     var unproven: [DatabaseDamage] = []
-    /// Position of the oldest record there is; nil without any segment.
-    var beginning: LSN?
+    /// Where the log ends in front of bytes that are no record, in a sentence: a torn write, what
+    /// a recycled file held before, or damage, which nobody can tell.
+    var endNote: String?
   }
 
   private let directory: String
@@ -40,7 +41,6 @@ struct LogSalvage {
     from start: LSN?, _ visit: (LSN, ByteSlice) throws(StorageError) -> Void
   ) throws(StorageError) {
     let segments = try findSegments()
-    found.beginning = segments.first?.header.base
     guard let oldest = segments.first else { return }
     var position = start ?? oldest.header.base
     var index = segments.lastIndex { $0.header.base <= position } ?? 0
@@ -83,6 +83,10 @@ struct LogSalvage {
           lose(
             segments[index], window.offset(of: position),
             "the log breaks off in a record, as after a crash", isProven: false)
+        } else if try bitsSet(at: position, window) > 0 {
+          found.endNote =
+            "the log ends at byte \(window.offset(of: position)) of \(segments[index].path), in front "
+            + "of bytes that are no record: torn by a crash, of the file's earlier use, or damaged"
         }
         return
       }

@@ -54,6 +54,16 @@ struct CapacitySearchTests {
     #expect(try #require(found) > 1_000 / 1.05)
   }
 
+  @Test func aMachineThatGetsBusyEndsTheSearch() throws {
+    var tried = 0
+    let found = try CapacitySearch(start: 1000).run { (rate) throws(StorageError) in
+      tried += 1
+      return rate <= 1_000 && tried <= 8
+    }
+    #expect(found == nil)
+    #expect(tried > 12 && tried < 60)
+  }
+
   @Test func noRateAtAll() throws {
     #expect(try CapacitySearch(start: 50).run { (_) throws(StorageError) in false } == nil)
     let always = try CapacitySearch(start: 50).run { (_) throws(StorageError) in true }

@@ -62,6 +62,9 @@ import Testing
       try DamageSubject.collect(engine, in: &found)
       if let problem = try engine.verify().problems.first { return "unsound: \(problem)" }
       if case .tornTail = judgement {
+        let isTold =
+          !report.lost.isEmpty || report.notes.contains { $0.hasPrefix("the log ends") }
+        if mustBeWhole && !isTold { return "the log's end is gone, and nothing says so" }
         // The log ends there as after a crash, for the engine, and for the salvage too unless it
         // lists what it could not read and goes on behind that.
         if subject.states.contains(where: { $0.elementsEqual(found, by: ==) }) { return nil }

@@ -150,11 +150,10 @@ import Testing
 
   @Test(arguments: BucketStatistics.published)
   func thePapersTable(_ row: (points: Int, error: Double, low: Double, high: Double)) {
-    let layouts = max(1, 200 / row.points)
-    let found = BucketStatistics(ringsOf: 200, points: row.points, layouts: layouts, seed: 3)
-    // Three times the standard error of a standard error that is estimated from so many shares.
-    let tolerance = 3 / (2.0 * 200 * Double(layouts)).squareRoot()
-    #expect(abs(found.standardError / row.error - 1) < tolerance, "\(found.standardError)")
+    // Ten layouts at least: the error of the estimate itself is a 63rd then.
+    let found = BucketStatistics(
+      ringsOf: 200, points: row.points, layouts: max(10, 200 / row.points), seed: 3)
+    #expect(abs(found.standardError / row.error - 1) < 0.06, "\(found.standardError)")
     #expect(abs(found.interval.low - row.low) < 0.1 && abs(found.interval.high - row.high) < 0.5)
   }
 

@@ -49,7 +49,7 @@ import Testing
     static let all: [Mutant] = [
       Mutant(
         name: "destinations are not synced before the flip", flaws: [.unsyncedFlip],
-        durabilities: [.none]),
+        durabilities: [.process, .none]),
       Mutant(name: "reads flip before both sides are compared", flaws: [.unverifiedFlip]),
       Mutant(name: "sources are cleaned before the flip is on the disk", flaws: [.earlyClean]),
       Mutant(

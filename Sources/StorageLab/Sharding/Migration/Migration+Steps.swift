@@ -190,7 +190,7 @@ extension Migration {
       return chunk.bytes
     }
     guard position.item < plan.sources.count else {
-      try sync(plan.destinations, cluster)
+      try syncCopies(cluster)
       try enter(.verify, cluster)
       return 0
     }
@@ -252,8 +252,14 @@ extension Migration {
     }
   }
 
+  /// What was copied must be on the medium before anything is written down that counts on it.
+  private func syncCopies(_ cluster: Cluster) throws(StorageError) {
+    if options.flaws.contains(.unsyncedFlip) { return }
+    try sync(plan.destinations, cluster)
+  }
+
   private func keepPosition(_ cluster: Cluster) throws(StorageError) {
-    if !options.flaws.contains(.unsyncedFlip) { try sync(plan.destinations, cluster) }
+    try syncCopies(cluster)
     var next = cluster.state
     next.migration?.position = position
     next.migration?.copied = .init(keys: progress.copiedKeys, bytes: progress.copiedBytes)
@@ -270,7 +276,7 @@ extension Migration {
         cluster, authority: (plan.sources, source, target),
         follower: (plan.destinations, target, source))
     guard isEqual else { return }
-    if !options.flaws.contains(.unsyncedFlip) { try sync(plan.destinations, cluster) }
+    try syncCopies(cluster)
     if options.flaws.contains(.earlyClean) {
       position = .init()
       while try !deleteStrays(plan.sources, cluster, leaves) {}
