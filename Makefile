@@ -11,9 +11,9 @@
 #                      times the cache) and bench-lsm-peers alone
 #   make test-peers    the tests of the peers
 #   make bench-c-api   what a call through the C API costs over the Swift call
-#   make crash         100,000 crash points over all classes and engines, in memory, 20,000 of migrations
-#                      between shards, and hundreds of real kills, some with a full disk; SEED=… for
-#                      others than last time
+#   make crash         100,000 crash points over all classes and engines, in memory, 10,000 beneath
+#                      several threads, 20,000 of migrations between shards, and hundreds of real kills,
+#                      some with a full disk; SEED=… for others than last time
 #   make test-pages    every kind of HTML page opened in headless Chromium (installs it)
 #   make asan, make tsan   tests under AddressSanitizer and ThreadSanitizer; each builds anew
 #   make metamorphic TIME=600   random programs on random configurations, beside an oracle
@@ -33,7 +33,7 @@ PEERS := --traits LMDB,RocksDB,LevelDB
 PEER_HEADERS := lmdb.h:liblmdb-dev rocksdb/c.h:librocksdb-dev leveldb/c.h:libleveldb-dev
 
 # What runs several threads, for the sanitizers; `make sanitize TESTS=.` runs all.
-TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTree|LSM|OpenTableTests|RangeGapTests|RateLimiterTests|SQLite|ReadBodyTests
+TESTS ?= CommitQueueTests|WriteAheadLogTests|LogFaultTests|ConformanceTests|BTree|LSM|OpenTableTests|RangeGapTests|RateLimiterTests|SQLite|ReadBodyTests|SnapshotHistory|SoakTests|Cluster|Migration|ShardLoad
 
 .PHONY: bench test test-examples bench-peers build-peers bench-btree-peers bench-btree-cold \
   bench-lsm-peers bench-lsm-overload test-peers bench-c-api build-install install uninstall asan tsan \
@@ -128,12 +128,15 @@ uninstall:
 SEED ?= 1
 CRASH_POINTS ?= 25000
 MIGRATION_POINTS ?= 10000
+CONCURRENT_POINTS ?= 2000
 CRASH_ENGINES ?= btree lsm lsm:small+tiered lsm:small+lazy-leveled sqlite
 KILLS ?= 60
 
 crash: build kill
 	for engine in $(CRASH_ENGINES); do \
 	  .build/release/labctl crash --engine $$engine --points $(CRASH_POINTS) --seed $(SEED) || exit 1; \
+	  .build/release/labctl crash --engine $$engine --points $(CONCURRENT_POINTS) --writers 4 \
+	    --seed $(SEED) || exit 1; \
 	done
 	for engine in btree lsm; do \
 	  .build/release/labctl shard crash --engine $$engine --points $(MIGRATION_POINTS) --seed $(SEED) \

@@ -78,6 +78,11 @@ void lab_name_thread(const char *name) {
 #endif
 }
 
+void lab_thread_name(char *name, size_t capacity) {
+  if (capacity == 0 || pthread_getname_np(pthread_self(), name, capacity) == 0) return;
+  name[0] = 0;
+}
+
 void lab_yield_to_others(void) {
 #if defined(__linux__)
   id_t thread = (id_t)gettid();

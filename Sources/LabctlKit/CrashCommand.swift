@@ -16,10 +16,14 @@ struct CrashCommand: ParsableCommand {
       flush, split and compact. Something lost is printed as the smallest program that loses it, \
       which --replay runs again.
 
+      With --writers several threads write at once, and the engine flushes, merges and writes \
+      checkpoints on threads of its own; what is lost then does not come again at will.
+
       Exit code 0: nothing was lost; 1: something was.
 
       Examples:
         labctl crash --engine lsm --points 500
+        labctl crash --engine btree --points 200 --writers 4
         labctl crash --engine btree --points 300 --durability commit --seed 7
         labctl crash --engine lsm:small+tiered --points 200 --json
         labctl crash --engine lsm --program lost.script
@@ -36,6 +40,8 @@ struct CrashCommand: ParsableCommand {
   var durability: Durability?
   @Option(help: "Crashes in a row: 1 never crashes a recovery.")
   var depth = 3
+  @Option(help: "Threads that write, the engine's own beside them. Default: one, and no others.")
+  var writers: Int?
   @Option(help: "Crash this program, in a file, instead of generated ones.")
   var program: String?
   @Option(help: "Run a losing schedule, in a file, once more, and crash only where it says.")
@@ -45,6 +51,12 @@ struct CrashCommand: ParsableCommand {
   func validate() throws {
     if points < 1 { throw ValidationError("--points is at least 1.") }
     if !(1...10).contains(depth) { throw ValidationError("--depth is 1 to 10.") }
+    if let writers, !(1...64).contains(writers) {
+      throw ValidationError("--writers is 1 to 64.")
+    }
+    if writers != nil && (program != nil || replay != nil) {
+      throw ValidationError("--writers has a load of its own: leave out --program and --replay.")
+    }
     if program != nil && replay != nil {
       throw ValidationError("--replay has its program already: leave out --program.")
     }
@@ -53,6 +65,7 @@ struct CrashCommand: ParsableCommand {
   func run() throws {
     let runner = ProgramRunner(try CrashCommand.entry(engine))
     if let replay { return try run(runner, once: try CrashCommand.script(replay)) }
+    if let writers { return try run(runner.engine, writers: writers) }
     var explorer = CrashExplorer(
       runner, seed: seed, durabilities: durability.map { [$0] } ?? Durability.classes)
     explorer.maximumDepth = depth
@@ -74,6 +87,23 @@ struct CrashCommand: ParsableCommand {
     let report = CrashReport(runner.engine.name, seed, summary, smallest, seconds)
     if output.json { try JSON.print(report) } else { Terminal.output(report.text) }
     if summary.loss != nil { throw ExitStatus.difference.exitCode }
+  }
+
+  private func run(_ engine: EngineRegistry.Entry, writers: Int) throws {
+    var crashes = ConcurrentCrashes(
+      engine, seed: seed, durabilities: durability.map { [$0] } ?? Durability.classes)
+    crashes.writers = writers
+    let start = ContinuousClock.now
+    var progress = ProgressLine("crash")
+    let summary = try crashes.run(points: points) { summary in
+      progress.update(Double(summary.points) / Double(points), "\(summary.points) points")
+      return true
+    }
+    progress.finish()
+    let seconds = Double((ContinuousClock.now - start) / .nanoseconds(1)) / 1e9
+    let report = ConcurrentCrashReport(engine.name, seed, writers, summary, seconds)
+    if output.json { try JSON.print(report) } else { Terminal.output(report.text) }
+    if !summary.problems.isEmpty { throw ExitStatus.difference.exitCode }
   }
 
   /// Runs a schedule as it stands.
@@ -190,5 +220,51 @@ private struct CrashReport: Encodable {
       ? "Kept in a file, `labctl crash --engine \(engine) --replay FILE` runs this again:\n\n"
       : "Run again, this schedule loses nothing: the engine's calls follow from more than it.\n\n"
     return text + loss.schedule
+  }
+}
+
+/// What `labctl crash --writers` found out.
+private struct ConcurrentCrashReport: Encodable {
+  let engine: String
+  let seed: UInt64
+  let writers: Int
+  let points: Int
+  let inBackground: Int
+  let pointsByDurability: [String: Int]
+  let databases: Int
+  let acknowledged: Int
+  let seconds: Double
+  let problems: [String]
+
+  init(
+    _ engine: String, _ seed: UInt64, _ writers: Int, _ summary: ConcurrentCrashes.Summary,
+    _ seconds: Double
+  ) {
+    self.engine = engine
+    self.seed = seed
+    self.writers = writers
+    points = summary.points
+    inBackground = summary.inBackground
+    pointsByDurability = summary.pointsByDurability
+    databases = summary.databases
+    acknowledged = summary.acknowledged
+    self.seconds = seconds
+    problems = summary.problems
+  }
+
+  var text: String {
+    let classes = pointsByDurability.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+    let text = """
+      \(engine), seed \(seed), \(writers) writers: \(points) crash points, \(inBackground) at calls of \
+      the engine's own threads
+      \(databases) databases, \(acknowledged) acknowledged writes; by class: \
+      \(classes.joined(separator: ", "))
+      \(String(format: "%.1f", seconds)) s
+
+      """
+    guard !problems.isEmpty else {
+      return text + Terminal.styled("nothing that was acknowledged was lost", .green) + "\n"
+    }
+    return problems.reduce(text) { $0 + Terminal.styled("LOST", .red) + ": \($1)\n" }
   }
 }

@@ -159,9 +159,14 @@ struct KillCommand: ParsableCommand {
     do throws(StorageError) { engine = try entry.open(options) } catch {
       return (0, ["the database does not open: \(error)"])
     }
-    let report = try load.check(engine, lives: 0..<life + 1) { (life) throws(StorageError) in
-      try fileSystem.exists(path(life)) ? try fileSystem.open(path(life), .read) : nil
+    var told: [[ClosedRange<Int>]] = []
+    for life in 0...life {
+      let isThere = try fileSystem.exists(path(life))
+      let counts =
+        isThere ? try load.acknowledged(in: fileSystem.open(path(life), .read)) : []
+      told.append(counts.map { $0...$0 })
     }
+    let report = try load.check(engine, told: told)
     try engine.close()
     return (report.acknowledged, report.problems)
   }

@@ -53,6 +53,9 @@ int64_t lab_next_data(int fd, int64_t position, int64_t *end);
 /// Names the calling thread for debuggers and profilers; at most 15 bytes count.
 void lab_name_thread(const char *name);
 
+/// The calling thread's name, ended by a zero byte; empty when the system does not tell.
+void lab_thread_name(char *name, size_t capacity);
+
 /// Lets the process's other threads go before the calling one where processors are scarce: a third
 /// of their share. A hint, where the system knows priorities of threads.
 void lab_yield_to_others(void);

@@ -113,6 +113,15 @@ public final class LabThread: @unchecked Sendable {
     }
   }
 
+  /// The name of the calling thread; empty when the system does not tell.
+  static var currentName: String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16) { name in
+      guard let start = name.baseAddress else { return "" }
+      lab_thread_name(start, name.count)
+      return String(cString: start)
+    }
+  }
+
   public static func sleep(nanoseconds: UInt64) {
     var request = timespec(
       tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))

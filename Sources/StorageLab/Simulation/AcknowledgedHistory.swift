@@ -68,3 +68,10 @@ struct AcknowledgedHistory {
     oldest = states.count - 1
   }
 }
+
+extension Durability {
+  /// Whether everything that was acknowledged survives such a crash.
+  func survives(_ mode: CrashMode) -> Bool {
+    self == .commit || mode == .keepEverything && self != .none
+  }
+}

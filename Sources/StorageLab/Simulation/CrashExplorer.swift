@@ -7,8 +7,9 @@
 /// the crash.
 ///
 /// Forks of equal bytes that must satisfy the same promises are tried once; what is counted is
-/// distinct. On some of the media the device runs full. One thread, inline maintenance: the same seed makes the same calls, so a losing
-/// schedule can be written down as a program, run again and shrunk.
+/// distinct. On some of the media the device runs full. One thread, inline maintenance: the same
+/// seed makes the same calls, so a losing schedule can be written down as a program, run again and
+/// shrunk. What only threads can do to each other is `ConcurrentCrashes`' part.
 public struct CrashExplorer: Sendable {
   public var runner: ProgramRunner
   public var seed: UInt64

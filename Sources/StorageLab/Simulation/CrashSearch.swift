@@ -52,9 +52,9 @@ final class CrashSearch: @unchecked Sendable {
 
   // MARK: Ways to crash
 
-  private static let ways = 4
+  static let ways = 4
 
-  private static func mode(_ way: Int, _ random: inout SeededRandom) -> CrashMode {
+  static func mode(_ way: Int, _ random: inout SeededRandom) -> CrashMode {
     let seed = UInt64(random.below(1_000_000_000))
     switch way {
     case 0: return .loseEverythingUnsynced

@@ -65,9 +65,7 @@ struct KeyLedger {
   }
 
   mutating func crash(_ mode: CrashMode) {
-    let survives =
-      durability == .commit || mode == .keepEverything && durability != .none
-    for (key, history) in histories where !survives {
+    for (key, history) in histories where !durability.survives(mode) {
       histories[key]?.floor = min(history.floor, history.durable)
     }
   }

@@ -10,6 +10,8 @@ import Synchronization
 public struct KillLoad: Sendable {
   public var writers = 3
 
+  static let threadName = "kill"
+
   public init() {}
 
   /// What a check found.
@@ -63,7 +65,7 @@ public struct KillLoad: Sendable {
     var threads: [LabThread] = []
     for writer in 0..<writers {
       threads.append(
-        try LabThread(name: "kill-\(writer)") {
+        try LabThread(name: KillLoad.threadName + "-\(writer)") {
           var index = 0
           while true {
             do throws(StorageError) {
@@ -84,52 +86,61 @@ public struct KillLoad: Sendable {
 
   // MARK: Checking
 
-  /// Whether the database holds what these lives were told that it holds, whole batches, and
-  /// nothing from nowhere. `acknowledgements` opens a life's file, nil when it has none.
-  /// Errors: those of reading.
+  /// How many operations each writer was told of, from the file that `write` kept; empty when the
+  /// life ended before there was one. Errors: those of reading.
+  public func acknowledged(in file: any File) throws(StorageError) -> [Int] {
+    let bytes = try file.readAll(limit: 1 << 20)
+    return (0..<writers).prefix { bytes.count >= ($0 + 1) * 8 }.map { writer in
+      bytes.withUnsafeBytes {
+        Int(Int64(littleEndian: $0.loadUnaligned(fromByteOffset: writer * 8, as: Int64.self)))
+      }
+    }
+  }
+
+  /// Whether the database holds what its lives were told that it holds, whole batches, and nothing
+  /// from nowhere. `told` has for each life and writer how many operations were acknowledged before
+  /// its end: all of the lower bound must be there, one beyond the upper may. Errors: those of
+  /// reading.
   public func check(
-    _ engine: any StorageEngine, lives: Range<Int>,
-    acknowledgements: (Int) throws(StorageError) -> (any File)?
+    _ engine: any StorageEngine, told: [[ClosedRange<Int>]]
   ) throws(StorageError) -> Report {
     var report = Report()
     let verification = try engine.verify()
     for problem in verification.problems {
       report.note("\(problem.path) at byte \(problem.offset): \(problem.message)")
     }
-    for life in lives {
-      guard let file = try acknowledgements(life) else { continue }
-      let bytes = try file.readAll(limit: 1 << 20)
-      for writer in 0..<writers where bytes.count >= (writer + 1) * 8 {
-        let count = bytes.withUnsafeBytes {
-          Int(Int64(littleEndian: $0.loadUnaligned(fromByteOffset: writer * 8, as: Int64.self)))
-        }
-        report.acknowledged += count
-        try check(engine, writer, life, count, &report)
+    for (life, writers) in told.enumerated() {
+      for (writer, counts) in writers.enumerated() {
+        report.acknowledged += counts.lowerBound
+        try check(engine, writer, life, counts, &report)
       }
     }
     return report
   }
 
   private func check(
-    _ engine: any StorageEngine, _ writer: Int, _ life: Int, _ count: Int, _ report: inout Report
+    _ engine: any StorageEngine, _ writer: Int, _ life: Int, _ told: ClosedRange<Int>,
+    _ report: inout Report
   ) throws(StorageError) {
-    for index in 0..<(count + 3) where KillLoad.victim(index) == nil {
+    for index in 0..<(told.upperBound + 3) where KillLoad.victim(index) == nil {
       let place = "life \(life), writer \(writer), operation \(index)"
       var found: [[UInt8]?] = []
       for key in KillLoad.keys(writer, life, index) { found.append(try engine.get(key)) }
       // Acknowledged deletions stay; the one under way happened or not.
       let isVictim = KillLoad.victim(index + 1) == index
       if isVictim {
-        if index + 1 < count, found[0] != nil { report.note("\(place): a removed key is back") }
-        if index + 1 <= count { found.removeFirst() }
+        if index + 1 < told.lowerBound, found[0] != nil {
+          report.note("\(place): a removed key is back")
+        }
+        if index + 1 <= told.upperBound { found.removeFirst() }
       }
       let present = found.compactMap(\.self)
       if !present.isEmpty, present.count < found.count { report.note("\(place): half of a batch") }
-      if index < count, present.count < found.count {
+      if index < told.lowerBound, present.count < found.count {
         report.note("\(place): acknowledged and lost")
       }
       // One operation may have been written and not yet acknowledged.
-      if index > count, !present.isEmpty { report.note("\(place): a write from nowhere") }
+      if index > told.upperBound, !present.isEmpty { report.note("\(place): a write from nowhere") }
       if present.contains(where: { $0 != KillLoad.value(index) }) {
         report.note("\(place): a wrong value")
       }

@@ -71,12 +71,12 @@ enum KillWriter {
   static func check(path: String, _ example: KillTests.Case, life: Int) throws -> Int {
     let engine = try EngineRegistry.standard.open(example.engine, options(path, example))
     defer { try? engine.close() }
-    let report = try KillLoad().check(engine, lives: 0..<life + 1) {
-      (past) throws(StorageError) in
+    let told = try (0...life).map { past in
       let path = acknowledgements(path, life: past)
-      let isThere = try POSIXFileSystem().exists(path)
-      return isThere ? try POSIXFileSystem().open(path, .read) : nil
+      guard try POSIXFileSystem().exists(path) else { return [ClosedRange<Int>]() }
+      return try KillLoad().acknowledged(in: POSIXFileSystem().open(path, .read)).map { $0...$0 }
     }
+    let report = try KillLoad().check(engine, told: told)
     #expect(report.problems.isEmpty, "\(example.testDescription): \(report.problems)")
     return report.acknowledged
   }

@@ -148,6 +148,10 @@ import Testing
         ["recovery", "--engines", "btree", "--records", "500,1000", "--rounds", "1"]
       ),
       ("labctl crash", ["crash", "--engine", "btree", "--points", "20"]),
+      (
+        "labctl crash --writers",
+        ["crash", "--engine", "btree", "--points", "20", "--writers", "2"]
+      ),
       ("labctl kill", ["kill", "--engine", "btree:small", "--kills", "1"]),
       ("labctl lsm simulate", ["lsm", "simulate", "--puts", "1e5", "--policy", "leveled"]),
       ("labctl lsm timeline", ["lsm", "timeline", lsm]),
