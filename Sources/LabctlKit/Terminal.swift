@@ -28,6 +28,18 @@ enum Terminal {
     return isUTF8 && environment["TERM"] != "dumb" ? .blocks : .ascii
   }()
 
+  /// Columns of the terminal that standard output is; 80 where nobody says.
+  static var columns: Int {
+    var size = winsize()
+    guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    return Int(size.ws_col)
+  }
+
+  /// The text's beginning, as far as it fits into one line of the terminal.
+  static func clipped(_ text: String) -> String {
+    text.count < columns ? text : text.prefix(max(1, columns - 2)) + "…"
+  }
+
   static func output(_ text: String) { write(Array(text.utf8), to: STDOUT_FILENO) }
   static func output(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
 

@@ -5,13 +5,6 @@ import StorageLab
 struct ResidencyExperiment {
   /// Two shards a region; the fourth is where failover would like to go.
   static let regionNames = ["us", "usw", "eu", "ap"]
-  /// Members of the European Union, whose data is to stay in `eu`; some of Asia's in `ap`.
-  static let european = [
-    "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR", "HU", "IE", "IT", "LV",
-    "LT", "LU", "MT", "NL", "PL", "PT", "RO", "SK", "SI", "ES", "SE",
-  ]
-  static let asian = ["CN", "ID", "IN", "JP", "SG", "VN"]
-
   struct Placed: Encodable {
     let router: String
     let stage: String
@@ -51,9 +44,7 @@ struct ResidencyExperiment {
     regions = ResidencyExperiment.regionNames.compactMap { name in
       GeoRegion.known.first { $0.name == name }
     }
-    rules =
-      ResidencyExperiment.european.map { ResidencyRule($0, in: ["eu"]) }
-      + ResidencyExperiment.asian.map { ResidencyRule($0, in: ["ap"]) }
+    rules = ResidencyRule.examples
     audit = ResidencyRules(rules)
     var links = RegionLinks(count: regions.count)
     func set(_ from: Int, _ to: Int, _ milliseconds: Double) {

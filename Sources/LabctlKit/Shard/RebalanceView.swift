@@ -8,10 +8,9 @@ final class RebalanceView {
   private let isDrawing: Bool
   private var linesDrawn = 0
   private var events: [String] = []
-  private static let barWidth = 44
 
   init(_ scenario: RebalanceScenario, isQuiet: Bool) {
-    shards = Set((scenario.from.shards + scenario.to.shards).map(\.id)).sorted()
+    shards = scenario.shards
     isDrawing = !isQuiet && Terminal.isOutputTerminal && Terminal.isErrorTerminal
     self.isQuiet = isQuiet
   }
@@ -34,34 +33,33 @@ final class RebalanceView {
 
   private func draw(_ sample: RebalanceRun.Sample) {
     let most = max(1, sample.keysOfShards.max() ?? 1)
+    let width = min(60, max(10, Terminal.columns - 22))
+    let (full, empty) = Terminal.glyphs == .blocks ? ("█", "░") : ("#", ".")
     var lines: [String] = []
     for (shard, keys) in zip(shards, sample.keysOfShards) {
-      let width = max(0, keys) * RebalanceView.barWidth / most
-      let (full, empty) = Terminal.glyphs == .blocks ? ("█", "░") : ("#", ".")
-      let name = shard.description
+      let filled = max(0, keys) * width / most
       lines.append(
-        name + String(repeating: " ", count: max(1, 5 - name.count))
-          + String(repeating: full, count: width)
-          + String(repeating: empty, count: RebalanceView.barWidth - width) + " \(max(0, keys))")
+        shard.description.padded(5) + String(repeating: full, count: filled)
+          + String(repeating: empty, count: width - filled)
+          + Quantity.grouped(Double(max(0, keys))).padded(13, left: true))
     }
     let left = sample.totalKeys - min(sample.totalKeys, sample.copiedKeys)
-    var status =
-      Terminal.styled(sample.phase, .bold)
-      + ": moved \(sample.copiedKeys), remaining \(left)"
-    if sample.bytesPerSecond > 0 {
-      status += ", \(ByteSize.text(Int(sample.bytesPerSecond)))/s"
-    }
+    var status = ": moved \(Quantity.grouped(Double(sample.copiedKeys)))"
+    if sample.totalKeys > 0 { status += ", remaining \(Quantity.grouped(Double(left)))" }
+    if sample.bytesPerSecond > 0 { status += ", \(ByteSize.text(Int(sample.bytesPerSecond)))/s" }
     if let seconds = sample.secondsLeft { status += String(format: ", %.1f s left", seconds) }
-    lines.append(status)
+    let plain = Terminal.clipped(sample.phase + status)
     lines.append(
-      String(
-        format: "%.1f s  %.0f requests/s  p99 %@", sample.seconds, sample.requestsPerSecond,
-        sample.p99.map { ChartUnit.nanoseconds.text(Double($0)) } ?? "–"))
-    lines += events.suffix(9).map { Terminal.styled($0, .dim) }
+      Terminal.styled(sample.phase, .bold) + plain.dropFirst(sample.phase.count))
+    lines.append(
+      Terminal.clipped(
+        String(format: "%.1f s", sample.seconds)
+          + ", \(Quantity.grouped(sample.requestsPerSecond)) requests/s, p99 "
+          + (sample.p99.map { ChartUnit.nanoseconds.text(Double($0)) } ?? "–")))
+    lines += events.suffix(9).map { Terminal.styled(Terminal.clipped($0), .dim) }
+    // What is drawn now lies over what was drawn before, all of which it clears.
     var text = linesDrawn > 0 ? "\u{1b}[\(linesDrawn)A" : ""
     for line in lines { text += "\r\(line)\u{1b}[K\n" }
-    linesDrawn = max(linesDrawn, lines.count)
-    // Fewer lines than before leave none of the old ones.
     if lines.count < linesDrawn { text += "\u{1b}[J" }
     linesDrawn = lines.count
     Terminal.output(text)

@@ -12,20 +12,24 @@ struct ShardRebalanceCommand: ParsableCommand {
       at the end every key is looked at. On a terminal the shards are bars that fill and drain; else each \
       event is a line.
 
-      Scenarios: whale (a tenant with four in ten rows gets its own shard), monotone (ascending keys; the \
-      last range is split), dead-shard (a failing shard is emptied), geo-residency (rows come home to their \
-      region), split, unshard (four shards become one). Without one --from becomes --to.
+      Scenarios: whale (the tenant that is most of the busiest shard's load gets its own shard), monotone \
+      (ascending keys; the busiest range is split where its load says), split (the same, of one range with \
+      an even load), dead-shard (a failing shard is emptied), unshard (four shards become one), geo-residency \
+      (cities under residency rules; a region is closed and opened again). Without one --from becomes --to.
 
       Routers: \(PlacementText.known).
 
-      Exit code 0: nothing lost, doubled, stale or left behind; 1: something was.
+      A shard is hot that has one and a half times its share of the requests, a key that has one in a \
+      hundred of all. Both come from samples of one request in sixteen.
+
+      Exit code 0: nothing lost, doubled, stale, left behind or where a rule forbids it; 1: something was.
 
       Examples:
         labctl shard rebalance --keys 3000 --around 0.2
         labctl shard rebalance --from slots:3 --to slots:4 --engine lsm --keys 2000 --around 0.1
         labctl shard rebalance --scenario whale --keys 3000 --around 0.1 --json
         labctl shard rebalance --scenario unshard --keys 2000 --around 0.1 --record /tmp/unshard
-        labctl shard rebalance --keys 4000 --around 0.2 --limit 1MiB --slowdown 2 --copy
+        labctl shard rebalance --keys 4000 --around 0.2 --limit 1MiB --slowdown 2
       """)
 
   @Option(help: "The router before; default: ring:4.")
@@ -48,7 +52,7 @@ struct ShardRebalanceCommand: ParsableCommand {
   var around = 2.0
   @Option(help: "Bytes of keys and values to copy a second, such as 8MiB.")
   var limit: ByteSize?
-  @Option(help: "Makes way while p99 is above so many times that before.")
+  @Option(help: "Makes way while p99 is above so many times that before the move, such as 2.")
   var slowdown: Double?
   @Option(help: "How rows are copied: watermarked, or naive, which loses updates on purpose.")
   var backfill = MigrationOptions.Backfill.watermarked
@@ -64,10 +68,13 @@ struct ShardRebalanceCommand: ParsableCommand {
   var record: String?
   @Option(help: "Keeps the cluster in this directory, which must be empty or new.")
   var keep: String?
-  @Flag(help: "Also copies the shards' files as they are, to compare the rates.")
-  var copy = false
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Afterwards copies the shards' files as they are, to compare the rates.")
+  var copy = true
   @Option(help: "Where the cluster is made and removed again; default: the temporary directory.")
   var dir: String?
+  @OptionGroup var location: DatasetOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -107,7 +114,9 @@ struct ShardRebalanceCommand: ParsableCommand {
   func run() throws {
     let entry = try Labctl.engines.entry(engine)
     let chosen =
-      try scenario.map { try RebalanceScenario(named: $0, keys: keys.value, seed: seed) }
+      try scenario.map {
+        try RebalanceScenario(named: $0, keys: keys.value, seed: seed) { try places() }
+      }
       ?? RebalanceScenario(
         from: try from ?? PlacementText("ring:4"), to: try to ?? PlacementText("ring:5"),
         keys: keys.value, seed: seed)
@@ -148,6 +157,10 @@ struct ShardRebalanceCommand: ParsableCommand {
     if !result.isSound { throw ExitStatus.difference.exitCode }
   }
 
+  private func places() throws -> [GeoRecord] {
+    try GeoRecord.read(try location.library().table("cities"))
+  }
+
   private func keepRecord(_ report: Report, in directory: String) throws {
     let fileSystem = POSIXFileSystem()
     try fileSystem.createDirectory(directory)
@@ -158,24 +171,20 @@ struct ShardRebalanceCommand: ParsableCommand {
       directory: directory)
     try fileSystem.replaceFile(
       joinPath(directory, "replay.html"),
-      with: Array(try RebalancePage.html(report.result).utf8), directory: directory)
+      with: Array(try RebalancePage.html(report.result, report.copy).utf8), directory: directory)
   }
 
   private func show(_ report: Report) {
     let result = report.result
     Terminal.output("\n")
-    for (label, text) in RebalancePage.facts(result) {
-      Terminal.output(label + String(repeating: " ", count: max(1, 22 - label.count)) + text + "\n")
+    for (label, text) in RebalancePage.facts(result, report.copy) {
+      Terminal.output(label.padded(22) + text + "\n")
     }
-    if let copy = report.copy, let rate = report.rateOverCopy {
-      Terminal.output(
-        "plain copy            \(ByteSize.text(Int(copy.bytes))) of files at "
-          + "\(ByteSize.text(Int(copy.bytesPerSecond)))/s; the move's rate is "
-          + String(format: "%.2f", rate) + " of that\n")
-    }
-    var table = TextTable(RebalancePage.stageColumns, alignRight: Set(1...5))
-    for row in RebalancePage.stageRows(result) { table.row(row) }
-    Terminal.output("\n" + table.text)
+    var stages = TextTable(RebalancePage.stageColumns, alignRight: Set(1...5))
+    for row in RebalancePage.stageRows(result) { stages.row(row) }
+    var loads = TextTable(RebalancePage.loadColumns, alignRight: Set(1...4))
+    for row in RebalancePage.loadRows(result) { loads.row(row) }
+    Terminal.output("\n" + stages.rendered() + "\n" + loads.rendered() + "\n")
     Terminal.output(
       "verdict: "
         + Terminal.styled(RebalancePage.verdict(result), result.isSound ? .green : .red) + "\n")

@@ -129,6 +129,19 @@ extension Array where Element == UInt8 {
     }
     return try result.get()
   }
+
+  /// Becomes these bytes, in the memory it has when that is enough and nobody else's.
+  @inlinable
+  public mutating func set(to bytes: ByteSlice) {
+    removeAll(keepingCapacity: true)
+    append(contentsOf: bytes.rawBuffer)
+  }
+}
+
+/// Whether the left string comes first in the order of keys: by unsigned bytes, a beginning before what
+/// it begins.
+func isBefore(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+  left.withSlice { left in right.withSlice { right in left.compare(right) < 0 } }
 }
 
 /// Text that shows bytes: printable ASCII as itself, the rest as `\xNN`.

@@ -202,7 +202,8 @@ final class RebalanceLoad: @unchecked Sendable {
         turn += 1
         if random.chance(0.5) {
           try read(client, random.below(initialKeys))
-        } else if scenario.isGrowing, own < capacity, random.chance(0.5) {
+        } else if scenario.isGrowing, own < capacity, random.chance(0.9) {
+          // What ascends with time is seldom changed later.
           try write(client, own, &value, deletes: false)
           own += threadCount
           added.wrappingAdd(1, ordering: .relaxed)

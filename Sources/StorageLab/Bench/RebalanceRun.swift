@@ -77,8 +77,13 @@ public struct RebalanceRun: Sendable {
     public var after: Stage
     /// p99 during the move over that before.
     public var slowdown: Double
+    /// Copies of keys, over all changes of the map, and what these need.
     public var moved: UInt64
     public var minimum: Double
+    /// Why the maps were what they were, one for each change.
+    public var decisions: [String]
+    public var loadBefore: LoadFigures
+    public var loadAfter: LoadFigures
     /// Acknowledged writes that were missed at the end or by a read; deleted keys that came back count.
     public var lost: Int
     /// Keys on two shards at the end, and keys on a shard that is not theirs.
@@ -88,14 +93,72 @@ public struct RebalanceRun: Sendable {
     public var stale: Int
     /// Requests that a shard refused since their client had an older map; each was asked again.
     public var refused: Int
-    /// Keys in a region that is not theirs, before and after, where they have one.
-    public var violationsBefore: Int?
-    public var violationsAfter: Int?
+    /// Of scenarios with residency rules.
+    public var residency: Residency?
+    /// Over all changes of the map.
     public var migration: MigrationProgress
     public var events: [Event]
     public var samples: [Sample]
 
-    public var isSound: Bool { lost == 0 && duplicated == 0 && strays == 0 && stale == 0 }
+    public var isSound: Bool {
+      lost == 0 && duplicated == 0 && strays == 0 && stale == 0
+        && residency.map { $0.violations == 0 && $0.violationsByMap.allSatisfy { $0 == 0 } } ?? true
+    }
+  }
+
+  /// Whether keys lay where a rule forbids it.
+  public struct Residency: Sendable, Codable {
+    public var rules: Int
+    /// Keys under a rule.
+    public var ruledKeys: Int
+    /// Looks at keys where they lay, from before the first change to after the last, each step of the
+    /// migrations included; and of these those that found one where it may not be.
+    public var looks: Int
+    public var violations: Int
+    /// Keys that each map places where they may not be, the first map's first.
+    public var violationsByMap: [Int]
+  }
+
+  /// `ClusterLoad` as reports have it.
+  public struct LoadFigures: Sendable, Codable {
+    public struct ShardFigures: Sendable, Codable {
+      public var shard: ShardID
+      public var requests: UInt64
+      public var writes: UInt64
+      /// Of all requests, and over what the shard ought to have.
+      public var share: Double
+      public var overFair: Double
+      public var isHot: Bool
+      /// What to do about a hot one that has neighbours in order.
+      public var advice: String?
+    }
+
+    public struct Key: Sendable, Codable {
+      /// Bytes that cannot be printed as `\\xNN`.
+      public var key: String
+      public var shard: ShardID
+      public var share: Double
+      public var atLeast: Double
+    }
+
+    public var requests: UInt64
+    public var shards: [ShardFigures]
+    public var hotKeys: [Key]
+
+    init(_ load: ClusterLoad, _ map: ShardMap) {
+      var isOrdered = false
+      if case .ranges = map.placement { isOrdered = true }
+      requests = load.requests
+      shards = load.shards.map {
+        ShardFigures(
+          shard: $0.shard, requests: $0.summary.requests, writes: $0.summary.writes,
+          share: $0.share, overFair: $0.overFair, isHot: $0.isHot,
+          advice: isOrdered && $0.isHot ? SplitAdvice.byLoad($0.summary).explanation : nil)
+      }
+      hotKeys = load.hotKeys.map {
+        Key(key: printable($0.key), shard: $0.shard, share: $0.share, atLeast: $0.atLeast)
+      }
+    }
   }
 
   /// Runs it. `told` hears the share of keys loaded and then each sample; false ends it early, the
@@ -120,179 +183,102 @@ public struct RebalanceRun: Sendable {
     let load = RebalanceLoad(
       scenario, cluster, keys: keys, valueBytes: valueBytes, threads: max(1, threads))
     try load.load(loading)
-    var watch = try RebalanceWatch(self, cluster, load)
+    let watch = try RebalanceWatch(self, cluster, load)
+    let audit =
+      scenario.rules.isEmpty
+      ? nil : RebalanceAudit(cluster, scenario.rules, scenario.from.shards)
     try load.start(rate: rate, seed: seed)
     do throws(StorageError) {
       // The first moments are not what comes later.
       try watch.watch(seconds: min(1, secondsAround / 2), "warm-up", told)
+      try cluster.resetLoad()
+      try audit?.lookAtAll()
       watch.beginStage()
       try watch.watch(seconds: secondsAround, "before", told)
       let before = watch.endStage()
-      var move = MigrationOptions()
-      move.bytesPerSecond = bytesPerSecond
-      move.backfill = backfill
-      move.chunkBytes = chunkBytes
-      if let slowdown {
-        move.latencyTarget = UInt64(Double(before.p99) * slowdown)
-        move.foregroundP99 = { [recent = watch.recentP99] in
-          let value = recent.value.load(ordering: .relaxed)
-          return value == 0 ? nil : value
-        }
-      }
+      let loadBefore = LoadFigures(try cluster.load(), scenario.from)
       watch.beginStage()
-      try cluster.startMigration(to: scenario.to, move)
-      let runner = try MigrationRunner(cluster)
-      while !runner.isDone { try watch.watch(seconds: secondsOfSample, nil, told) }
-      try runner.wait()
+      watch.pauseStage()
+      var maps = [scenario.from]
+      var decisions: [String] = []
+      for (number, step) in scenario.steps.enumerated() {
+        if number > 0 { try watch.watch(seconds: secondsAround / 2, "between", told) }
+        let decision = try scenario.decide(step, after: maps[number], try cluster.load())
+        maps.append(decision.map)
+        decisions.append(decision.reason)
+        watch.note(decision.reason)
+        watch.resumeStage()
+        try move(cluster, to: decision.map, before, watch, audit, told)
+        watch.pauseStage()
+        try audit?.lookAtAll()
+      }
       let during = watch.endStage()
+      try cluster.resetLoad()
       watch.beginStage()
       try watch.watch(seconds: secondsAround, "after", told)
       let after = watch.endStage()
+      let loadAfter = LoadFigures(try cluster.load(), cluster.map)
       try load.stop()
-      return try result(cluster, load, watch, before, during, after)
+      try audit?.lookAtAll()
+      let verdict = try load.check()
+      let places = try cluster.verify()
+      let problems = places.problems.values.reduce(0) { $0 + $1.count }
+      return Result(
+        scenario: scenario.name, title: scenario.title, engine: engine.name,
+        durability: options.durability.description, keys: keys, valueBytes: valueBytes, rate: rate,
+        seed: seed, shards: watch.shards, before: before, during: during, after: after,
+        slowdown: before.p99 > 0 ? Double(during.p99) / Double(before.p99) : 0,
+        moved: watch.total.copiedKeys, minimum: try scenario.minimum(keys, maps),
+        decisions: decisions, loadBefore: loadBefore, loadAfter: loadAfter,
+        lost: verdict.lost + verdict.resurrected + load.lost + problems,
+        duplicated: places.duplicateCount, strays: places.strayCount, stale: load.stale,
+        refused: load.refusals, residency: try audit.map { (audit) throws(StorageError) in
+          try residency(audit.found, maps)
+        }, migration: watch.total, events: watch.events, samples: watch.samples)
     } catch {
       do throws(StorageError) { try load.stop() } catch {}
       throw error
     }
   }
 
-  private func result(
-    _ cluster: Cluster, _ load: RebalanceLoad, _ watch: RebalanceWatch, _ before: Stage,
-    _ during: Stage, _ after: Stage
-  ) throws(StorageError) -> Result {
-    let verdict = try load.check()
-    let places = try cluster.verify()
-    guard let migration = cluster.migrationProgress else {
-      throw StorageError(.invalidArgument, "there was no migration")
-    }
-    let problems = places.problems.values.reduce(0) { $0 + $1.count }
-    return Result(
-      scenario: scenario.name, title: scenario.title, engine: engine.name,
-      durability: options.durability.description, keys: keys, valueBytes: valueBytes, rate: rate,
-      seed: seed, shards: watch.shards, before: before, during: during, after: after,
-      slowdown: before.p99 > 0 ? Double(during.p99) / Double(before.p99) : 0,
-      moved: migration.copiedKeys, minimum: try scenario.minimum(keys),
-      lost: verdict.lost + verdict.resurrected + load.lost + problems,
-      duplicated: places.duplicateCount, strays: places.strayCount, stale: load.stale,
-      refused: load.refusals, violationsBefore: try scenario.violations(scenario.from, keys),
-      violationsAfter: try scenario.violations(scenario.to, keys), migration: migration,
-      events: watch.events, samples: watch.samples)
-  }
-}
-
-/// Looks at a run every so often.
-private struct RebalanceWatch {
-  final class RecentP99: Sendable {
-    let value = Atomic<UInt64>(0)
-  }
-
-  let recentP99 = RecentP99()
-  let shards: [ShardID]
-  private(set) var samples: [RebalanceRun.Sample] = []
-  private(set) var events: [RebalanceRun.Event] = []
-  private let run: RebalanceRun
-  private let cluster: Cluster
-  private let load: RebalanceLoad
-  private let clock: any LabClock
-  private let start: UInt64
-  private var initial: [Int]
-  private var stage = LatencyWindow.Counts.none
-  private var stageBegan: UInt64 = 0
-  private var recent: [LatencyWindow.Counts] = []
-  private var eventsSeen = 0
-  /// Samples whose latencies are taken together for the throttle.
-  private static let recentSamples = 5
-
-  init(
-    _ run: RebalanceRun, _ cluster: Cluster, _ load: RebalanceLoad
+  /// One change of the map, to its end.
+  private func move(
+    _ cluster: Cluster, to map: ShardMap, _ before: Stage, _ watch: RebalanceWatch,
+    _ audit: RebalanceAudit?, _ told: (Sample, [Event]) -> Void
   ) throws(StorageError) {
-    self.run = run
-    self.cluster = cluster
-    self.load = load
-    clock = cluster.options.clock
-    start = clock.nanoseconds
-    let all = Set((run.scenario.from.shards + run.scenario.to.shards).map(\.id)).sorted()
-    shards = all
-    var counts = [Int](repeating: 0, count: all.count)
-    let router = try run.scenario.from.router()
-    for index in 0..<run.keys {
-      let shard = router.shard(of: run.scenario.key(index))
-      if let place = all.firstIndex(of: shard) { counts[place] += 1 }
-    }
-    initial = counts
-  }
-
-  mutating func beginStage() {
-    _ = load.window.take()
-    stage = .none
-    stageBegan = clock.nanoseconds
-  }
-
-  func endStage() -> RebalanceRun.Stage {
-    let seconds = Double(clock.nanoseconds &- stageBegan) / 1e9
-    return RebalanceRun.Stage(
-      seconds: seconds, requests: stage.total,
-      requestsPerSecond: seconds > 0 ? Double(stage.total) / seconds : 0,
-      p50: stage.percentile(0.5) ?? 0, p99: stage.percentile(0.99) ?? 0,
-      p999: stage.percentile(0.999) ?? 0)
-  }
-
-  /// Takes samples for so long. `name`: of what goes on; the migration's phase when nil.
-  mutating func watch(
-    seconds: Double, _ name: String?,
-    _ told: (RebalanceRun.Sample, [RebalanceRun.Event]) -> Void
-  ) throws(StorageError) {
-    let end = clock.nanoseconds &+ UInt64(seconds * 1e9)
-    while clock.nanoseconds < end {
-      let began = clock.nanoseconds
-      clock.wait(until: min(end, began &+ UInt64(run.secondsOfSample * 1e9)), spin: 0)
-      take(since: began, name, told)
-    }
-  }
-
-  private mutating func take(
-    since began: UInt64, _ name: String?,
-    _ told: (RebalanceRun.Sample, [RebalanceRun.Event]) -> Void
-  ) {
-    let now = clock.nanoseconds
-    let counts = load.window.take()
-    stage.add(counts)
-    recent.append(counts)
-    if recent.count > RebalanceWatch.recentSamples { recent.removeFirst() }
-    var together = LatencyWindow.Counts.none
-    for counts in recent { together.add(counts) }
-    recentP99.value.store(together.percentile(0.99) ?? 0, ordering: .relaxed)
-    let progress = cluster.migrationProgress
-    var keys = initial
-    for flow in progress?.flows ?? [] {
-      if let place = shards.firstIndex(of: flow.shard) {
-        keys[place] += Int(flow.arrived) - Int(min(flow.left, UInt64(Int.max)))
+    var move = MigrationOptions()
+    move.bytesPerSecond = bytesPerSecond
+    move.backfill = backfill
+    move.chunkBytes = chunkBytes
+    if let slowdown {
+      move.latencyTarget = UInt64(Double(before.p99) * slowdown)
+      move.foregroundP99 = { [recent = watch.recentP99] in
+        let value = recent.value.load(ordering: .relaxed)
+        return value == 0 ? nil : value
       }
     }
-    if run.scenario.isGrowing, let last = shards.indices.last {
-      let isMoved = progress.map { $0.phase.readsDestination } ?? false
-      keys[isMoved ? last : max(0, last - 1)] += load.addedKeys
+    try watch.begin(to: map)
+    try cluster.startMigration(to: map, move)
+    let runner = try MigrationRunner(cluster) { () throws(StorageError) in
+      try audit?.look(RebalanceRun.looksPerStep)
     }
-    let seconds = Double(now &- began) / 1e9
-    let phase = name ?? progress.map { $0.isOver ? "after" : $0.phase.name } ?? "before"
-    let sample = RebalanceRun.Sample(
-      seconds: Double(now &- start) / 1e9, phase: phase,
-      requestsPerSecond: seconds > 0 ? Double(counts.total) / seconds : 0,
-      p50: counts.percentile(0.5), p99: counts.percentile(0.99),
-      copiedKeys: progress?.copiedKeys ?? 0, totalKeys: progress?.totalKeys ?? 0,
-      bytesPerSecond: progress?.phase == .backfill ? progress?.bytesPerSecond ?? 0 : 0,
-      secondsLeft: progress?.secondsLeft, keysOfShards: keys)
-    samples.append(sample)
-    let known = cluster.migrationEvents
-    var fresh: [RebalanceRun.Event] = []
-    for event in known.dropFirst(eventsSeen) {
-      fresh.append(
-        .init(
-          seconds: Double(event.nanoseconds &- min(start, event.nanoseconds)) / 1e9,
-          text: event.text))
-    }
-    eventsSeen = known.count
-    events += fresh
-    told(sample, fresh)
+    while !runner.isDone { try watch.watch(seconds: secondsOfSample, nil, told) }
+    try runner.wait()
+    watch.end()
+  }
+
+  private static let looksPerStep = 2000
+
+  private func residency(
+    _ found: RebalanceAudit.Counts, _ maps: [ShardMap]
+  ) throws(StorageError) -> Residency {
+    let rules = ResidencyRules(scenario.rules)
+    let all = (0..<keys).map(scenario.key)
+    var violations: [Int] = []
+    for map in maps { violations.append(try rules.violations(all, in: map)) }
+    return Residency(
+      rules: scenario.rules.count,
+      ruledKeys: all.count { key in !key.withSlice { rules.permit($0, in: nil) } },
+      looks: found.looks, violations: found.violations, violationsByMap: violations)
   }
 }

@@ -1,4 +1,5 @@
-/// A change of the map worth watching: its maps, its keys, and what must move at least.
+/// Changes of the map worth watching: the map before, its keys, and what comes next, which a scenario
+/// knows beforehand or finds out from the load.
 public struct RebalanceScenario: Sendable {
   /// The names on the command line.
   public static let names = [
@@ -13,21 +14,41 @@ public struct RebalanceScenario: Sendable {
     case tenants
     /// Ascending, and new ones come at the end.
     case times
-    /// `region/row` of three regions.
-    case regions
+    /// Those of real places, several rows each when there are more keys than places.
+    case places([[UInt8]])
+  }
+
+  /// One change of the map.
+  enum Step: Sendable {
+    /// To a map that is known.
+    case to(ShardMap, because: String)
+    /// The busiest range is cut where its load says, the upper part goes to this shard.
+    case split(to: Shard)
+    /// The tenant with most of the busiest shard's load gets this shard for itself.
+    case ownShard(Shard)
+  }
+
+  /// A step as it was decided.
+  public struct Decision: Sendable {
+    public let map: ShardMap
+    public let reason: String
   }
 
   public let name: String
   /// One sentence.
   public let title: String
   public let from: ShardMap
-  public let to: ShardMap
+  /// All shards that it has in its course.
+  public let shards: [ShardID]
+  /// Rules that must hold all along.
+  public let rules: [ResidencyRule]
   let keys: Keys
+  let steps: [Step]
   private let simulation: PlacementSimulation
   /// Whether both maps are to be even, so that what must move follows from the shards' weights.
   private let isBalancing: Bool
 
-  static let regions = ["eu", "us", "ap"]
+  private static let slash = UInt8(ascii: "/")
 
   /// A change from one router to another over hashed keys.
   public init(
@@ -35,102 +56,87 @@ public struct RebalanceScenario: Sendable {
   ) throws(StorageError) {
     let simulation = PlacementSimulation(keys: count, seed: seed)
     let before = try from.map(sample: simulation.sample(20_000))
-    let isStep =
-      from.kind == to.kind && from.virtualNodes == to.virtualNodes && from.part == to.part
     let after: ShardMap
-    if isStep {
+    if from.isStep(to: to) {
       after = try before.next(to.shards, sample: simulation.sample(20_000))
     } else {
       let made = try to.map(sample: simulation.sample(20_000))
       after = try ShardMap(epoch: before.epoch + 1, made.shards, made.placement)
     }
     self.init(
-      name: "change", title: "\(from.kind):\(from.count) becomes \(to.kind):\(to.count)",
-      from: before, to: after, keys: .hashed, simulation: simulation, isBalancing: true)
+      "change", "\(from.kind):\(from.count) becomes \(to.kind):\(to.count)", from: before,
+      [.to(after, because: "")], keys: .hashed, simulation, isBalancing: true)
   }
 
   private init(
-    name: String, title: String, from: ShardMap, to: ShardMap, keys: Keys,
-    simulation: PlacementSimulation, isBalancing: Bool
+    _ name: String, _ title: String, from: ShardMap, _ steps: [Step], keys: Keys,
+    _ simulation: PlacementSimulation, isBalancing: Bool = false, rules: [ResidencyRule] = []
   ) {
     self.name = name
     self.title = title
     self.from = from
-    self.to = to
+    self.steps = steps
     self.keys = keys
     self.simulation = simulation
     self.isBalancing = isBalancing
+    self.rules = rules
+    var all = Set(from.shards.map(\.id))
+    for step in steps {
+      switch step {
+      case .to(let map, _): all.formUnion(map.shards.map(\.id))
+      case .split(let shard), .ownShard(let shard): all.insert(shard.id)
+      }
+    }
+    shards = all.sorted()
   }
 
-  /// One of the named ones. Errors: `invalidArgument` for a name that is none.
-  public init(named name: String, keys count: Int, seed: UInt64) throws(StorageError) {
+  /// One of the named ones. `places` are the records of `geo-residency`, and asked for there alone.
+  /// Errors: `invalidArgument` for a name that is none; those of `places`.
+  public init(
+    named name: String, keys count: Int, seed: UInt64,
+    places: () throws(StorageError) -> [GeoRecord]
+  ) throws(StorageError) {
     let simulation = PlacementSimulation(keys: count, seed: seed)
-    let slash = UInt8(ascii: "/")
     func ring(_ shards: [Shard], _ epoch: UInt64) throws(StorageError) -> ShardMap {
       try ShardMap(
         epoch: epoch, shards, .ring(virtualNodes: RingRouter.virtualNodesByDefault, .wholeKey))
     }
     switch name {
     case "whale":
-      // The shard for the whale alone hashes to next to nothing.
-      let shards = Shard.equal(4) + [Shard(ShardID(4), weight: 1e-6)]
-      func map(_ epoch: UInt64, _ entries: [Placement.DirectoryEntry]) throws(StorageError)
-        -> ShardMap
-      {
-        try ShardMap(
-          epoch: epoch, shards,
-          .directory(entries, .before(slash), fallback: .rendezvous(.before(slash))))
-      }
+      // The shard to come hashes to next to nothing, so that only what is named goes there.
+      let spare = Shard(ShardID(4), weight: 1e-6)
+      let tenant = RoutingPart.before(RebalanceScenario.slash)
       self.init(
-        name: name, title: "a tenant with four in ten of all rows gets a shard of its own",
-        from: try map(1, []), to: try map(2, [.init(Array("whale".utf8), ShardID(4))]),
-        keys: .tenants, simulation: simulation, isBalancing: false)
+        name, "a tenant with four in ten of all rows and requests is found, and gets its own shard",
+        from: try ShardMap(
+          Shard.equal(4) + [spare], .directory([], tenant, fallback: .rendezvous(tenant))),
+        [.ownShard(spare)], keys: .tenants, simulation)
     case "monotone":
       let cuts = [1, 2].map { RebalanceScenario.time($0 * count / 3) }
-      let before = try RangeRouter(
-        Shard.equal(3), boundaries: cuts, owners: [ShardID(0), ShardID(1), ShardID(2)])
-      // Not in the middle: what comes next comes at the end.
-      let after = try before.split(
-        at: RebalanceScenario.time(count - count / 30), to: ShardID(3), of: Shard.equal(4))
       self.init(
-        name: name,
-        title: "keys that ascend load the last of three ranges; it is split near its end",
+        name, "keys that ascend load the last of three ranges, which is split where its load says",
         from: try ShardMap(
-          epoch: 1, before.shards, .ranges(boundaries: before.boundaries, owners: before.owners)),
-        to: try ShardMap(
-          epoch: 2, after.shards, .ranges(boundaries: after.boundaries, owners: after.owners)),
-        keys: .times, simulation: simulation, isBalancing: false)
+          Shard.equal(3),
+          .ranges(boundaries: cuts, owners: [ShardID(0), ShardID(1), ShardID(2)])),
+        [.split(to: Shard(ShardID(3)))], keys: .times, simulation)
     case "dead-shard":
       let living = Shard.equal(5).filter { $0.id != ShardID(2) }
       self.init(
-        name: name, title: "one of five shards fails and is emptied while it still answers",
-        from: try ring(Shard.equal(5), 1), to: try ring(living, 2), keys: .hashed,
-        simulation: simulation, isBalancing: true)
+        name, "one of five shards fails and is emptied while it still answers",
+        from: try ring(Shard.equal(5), 1), [.to(try ring(living, 2), because: "s2 fails")],
+        keys: .hashed, simulation, isBalancing: true)
     case "geo-residency":
-      let shards = RebalanceScenario.regions.enumerated().map {
-        Shard(ShardID(UInt32($0)), region: $1)
-      }
-      func map(_ epoch: UInt64, _ places: [UInt32]) throws(StorageError) -> ShardMap {
-        try ShardMap(
-          epoch: epoch, shards,
-          .directory(
-            zip(RebalanceScenario.regions, places).map { .init(Array($0.utf8), ShardID($1)) },
-            .before(slash), fallback: .jump(.before(slash))))
-      }
-      self.init(
-        name: name, title: "rows of eu lie in us and must come home", from: try map(1, [1, 1, 2]),
-        to: try map(2, [0, 1, 2]), keys: .regions, simulation: simulation, isBalancing: false)
+      try self.init(residencyOf: try places().map(\.key), simulation)
     case "split":
-      let sample = simulation.sample(20_000)
-      let one = try ShardMap(Shard.equal(1), .ranges(boundaries: [], owners: [ShardID(0)]))
       self.init(
-        name: name, title: "a range is cut in two, and its upper half gets a new shard", from: one,
-        to: try one.next(Shard.equal(2), sample: sample), keys: .hashed, simulation: simulation,
-        isBalancing: true)
+        name, "a range is cut in two where its load says, and its upper part gets a new shard",
+        from: try ShardMap(Shard.equal(1), .ranges(boundaries: [], owners: [ShardID(0)])),
+        [.split(to: Shard(ShardID(1)))], keys: .hashed, simulation)
     case "unshard":
       self.init(
-        name: name, title: "four shards become one", from: try ring(Shard.equal(4), 1),
-        to: try ring(Shard.equal(1), 2), keys: .hashed, simulation: simulation, isBalancing: true)
+        name, "four shards become one", from: try ring(Shard.equal(4), 1),
+        [.to(try ring(Shard.equal(1), 2), because: "one is enough")], keys: .hashed, simulation,
+        isBalancing: true)
     default:
       throw StorageError(
         .invalidArgument, "there is no scenario \(name)",
@@ -138,10 +144,32 @@ public struct RebalanceScenario: Sendable {
     }
   }
 
+  /// Two shards in each of three regions; one of these is closed and opened again. Members of the European
+  /// Union keep their data in `eu`, six countries in `ap`.
+  private init(
+    residencyOf keys: [[UInt8]], _ simulation: PlacementSimulation
+  ) throws(StorageError) {
+    let text = try PlacementText("geo:6,regions=us/eu/ap")
+    let open = GeoPlacement(regions: text.regions, rules: ResidencyRule.examples)
+    let closed = open.setting("eu", open: false)
+    let first = try ShardMap(text.shards, .geo(open))
+    let second = try ShardMap(epoch: 2, text.shards, .geo(closed))
+    self.init(
+      "geo-residency",
+      "eu is closed and opened again: what may leave moves, what a rule keeps there waits",
+      from: first,
+      [
+        .to(second, because: "eu is closed: what may be elsewhere leaves"),
+        .to(
+          try ShardMap(epoch: 3, text.shards, .geo(open)),
+          because: "eu is open again: what left comes home"),
+      ], keys: .places(keys), simulation, rules: open.rules)
+  }
+
   // MARK: Keys
 
   /// Whether writers add keys at the end.
-  var isGrowing: Bool { keys == .times }
+  var isGrowing: Bool { if case .times = keys { true } else { false } }
 
   /// Key number `index`, the same always.
   func key(_ index: Int) -> [UInt8] {
@@ -151,9 +179,10 @@ public struct RebalanceScenario: Sendable {
       let tenant = index % 10 < 4 ? "whale" : "tenant-\(Hash64.hash(UInt64(index / 50)) % 40)"
       return Array("\(tenant)/".utf8) + RebalanceScenario.digits(index)
     case .times: return RebalanceScenario.time(index)
-    case .regions:
-      return Array("\(RebalanceScenario.regions[index % 3])/".utf8)
-        + RebalanceScenario.digits(index)
+    case .places(let places):
+      let (row, place) = index.quotientAndRemainder(dividingBy: max(1, places.count))
+      guard row > 0, !places.isEmpty else { return places.isEmpty ? [] : places[place] }
+      return places[place] + Array("/\(row)".utf8)
     }
   }
 
@@ -164,34 +193,82 @@ public struct RebalanceScenario: Sendable {
     return Array((String(repeating: "0", count: max(0, 10 - text.count)) + text).utf8)
   }
 
-  // MARK: What must be
+  // MARK: What comes next
 
-  /// The least number of `count` keys that must move: between even maps what shards gain; by a rule that
-  /// names keys, those.
-  public func minimum(_ count: Int) throws(StorageError) -> Double {
-    if isBalancing {
-      return LeastMovement.minimumShare(from: from.shards, to: to.shards) * Double(count)
+  /// The map that follows `map`. Errors: `invalidArgument` when the load does not say.
+  func decide(
+    _ step: Step, after map: ShardMap, _ load: ClusterLoad
+  ) throws(StorageError) -> Decision {
+    switch step {
+    case .to(let next, let reason): return Decision(map: next, reason: reason)
+    case .split(let shard): return try split(map, load, to: shard)
+    case .ownShard(let shard): return try ownShard(map, load, shard)
     }
-    return Double(try moving(count))
   }
 
-  /// How many of `count` keys the two maps place apart.
-  public func moving(_ count: Int) throws(StorageError) -> Int {
+  private func undecided(_ what: String) -> StorageError {
+    StorageError(
+      .invalidArgument, what, remedy: "More load before the move: --around, --rate or --keys")
+  }
+
+  private func split(
+    _ map: ShardMap, _ load: ClusterLoad, to target: Shard
+  ) throws(StorageError) -> Decision {
+    guard let busiest = load.busiest, case .ranges(let boundaries, let owners) = map.placement
+    else { throw undecided("no request says which range is to be split") }
+    let advice = SplitAdvice.byLoad(busiest.summary)
+    let ranges = try RangeRouter(map.shards, boundaries: boundaries, owners: owners)
+    let shards = map.shards + [target]
+    guard let next = try ranges.split(busiest.shard, advice, to: target.id, of: shards) else {
+      throw undecided("\(busiest.shard) has no place to be split at: \(advice.explanation)")
+    }
+    return Decision(
+      map: try ShardMap(
+        epoch: map.epoch + 1, shards,
+        .ranges(boundaries: next.boundaries, owners: next.owners)),
+      reason: "\(busiest.shard) has \(percent(busiest.share)) of the load; \(advice.explanation)")
+  }
+
+  private func ownShard(
+    _ map: ShardMap, _ load: ClusterLoad, _ shard: Shard
+  ) throws(StorageError) -> Decision {
+    guard let busiest = load.busiest,
+      case .directory(let entries, let part, let fallback) = map.placement,
+      let whale = busiest.summary.hottest(part), whale.share >= 0.5
+    else { throw undecided("no tenant is seen to have most of the busiest shard's load") }
+    return Decision(
+      map: try ShardMap(
+        epoch: map.epoch + 1, map.shards,
+        .directory(entries + [.init(whale.part, shard.id)], part, fallback: fallback)),
+      reason: "\(busiest.shard) has \(percent(busiest.share)) of the load, and tenant "
+        + "'\(printable(whale.part))' \(percent(whale.share)) of that: it gets \(shard.id)")
+  }
+
+  private func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
+
+  // MARK: What must be
+
+  /// The least number of `count` keys that must move: between even maps what shards gain; between others
+  /// the keys that change hands.
+  func minimum(_ count: Int, _ maps: [ShardMap]) throws(StorageError) -> Double {
+    var sum = 0.0
+    for (from, to) in zip(maps, maps.dropFirst()) {
+      sum +=
+        isBalancing
+        ? LeastMovement.minimumShare(from: from.shards, to: to.shards) * Double(count)
+        : Double(try moving(count, from, to))
+    }
+    return sum
+  }
+
+  /// How many of `count` keys two maps place apart.
+  private func moving(
+    _ count: Int, _ from: ShardMap, _ to: ShardMap
+  ) throws(StorageError) -> Int {
     let (old, new) = (try from.router(), try to.router())
     return (0..<count).count { index in
       let key = key(index)
       return old.shard(of: key) != new.shard(of: key)
-    }
-  }
-
-  /// How many of `count` keys a map places in a region that is not theirs; nil where keys have none.
-  public func violations(_ map: ShardMap, _ count: Int) throws(StorageError) -> Int? {
-    guard keys == .regions else { return nil }
-    let router = try map.router()
-    var regions: [ShardID: String] = [:]
-    for shard in map.shards { regions[shard.id] = shard.region }
-    return (0..<count).count { index in
-      regions[router.shard(of: key(index))] != RebalanceScenario.regions[index % 3]
     }
   }
 }

@@ -143,10 +143,6 @@ final class RangeTombstones: Sendable {
   }
 }
 
-func isBefore(_ left: [UInt8], _ right: [UInt8]) -> Bool {
-  left.withSlice { left in right.withSlice { right in left.compare(right) < 0 } }
-}
-
 /// Tombstones with the newest on top; those that ended leave when they surface.
 private struct SequenceHeap {
   private var items: [RangeTombstone] = []

@@ -3,10 +3,13 @@ import Foundation
 /// A move between shards as one HTML page that needs nothing else: the verdict, charts over time, and a
 /// replay that can be stopped and pulled.
 public enum RebalancePage {
-  public static func html(_ result: RebalanceRun.Result) throws -> String {
+  /// `copy`: of the shards' files, for comparison.
+  public static func html(
+    _ result: RebalanceRun.Result, _ copy: PlainCopy.Result? = nil
+  ) throws -> String {
     var body = "<h1>\(HTMLPage.escaped(result.title))</h1>\n"
     body += "<p class=\"verdict\">\(HTMLPage.escaped(verdict(result)))</p>\n<dl>\n"
-    for (label, text) in facts(result) {
+    for (label, text) in facts(result, copy) {
       body += "<dt>\(HTMLPage.escaped(label))</dt><dd>\(HTMLPage.escaped(text))</dd>\n"
     }
     body += "</dl>\n<h2>Replay</h2>\n" + (try replay(result))
@@ -14,6 +17,7 @@ public enum RebalancePage {
     for chart in charts(result) { body += chart.svg }
     body += "</div>\n<h2>Foreground</h2>\n"
     body += HTMLPage.table(stageColumns, stageRows(result))
+    body += "<h2>Load of the shards</h2>\n" + HTMLPage.table(loadColumns, loadRows(result))
     body += "<h2>Events</h2>\n"
     body += HTMLPage.table(
       ["second", "event"], result.events.map { [String(format: "%.3f", $0.seconds), $0.text] })
@@ -32,7 +36,7 @@ public enum RebalancePage {
   }
 
   public static func facts(
-    _ result: RebalanceRun.Result
+    _ result: RebalanceRun.Result, _ copy: PlainCopy.Result? = nil
   ) -> [(label: String, text: String)] {
     let migration = result.migration
     func milliseconds(_ nanoseconds: UInt64) -> String {
@@ -70,10 +74,55 @@ public enum RebalancePage {
       ),
       ("refused", "\(result.refused) requests by an old map, asked again"),
     ]
-    if let before = result.violationsBefore, let after = result.violationsAfter {
-      facts.append(("out of their region", "\(before) keys before, \(after) after"))
+    if let copy, migration.copiedBytes > 0 {
+      facts.insert(
+        (
+          "plain copy",
+          "\(ChartUnit.bytes.text(Double(copy.bytes))) of files at "
+            + "\(ChartUnit.bytes.text(copy.bytesPerSecond))/s; the move's rate is "
+            + "\(String(format: "%.2f", migration.bytesPerSecond / max(1, copy.bytesPerSecond))) of that"
+        ), at: 4)
+    }
+    facts += result.decisions.filter { !$0.isEmpty }.map { ("because", $0) }
+    if let residency = result.residency {
+      let maps = residency.violationsByMap.map(String.init).joined(separator: ", ")
+      facts.append(
+        (
+          "residency",
+          "\(residency.violations) violations in \(residency.looks) looks at keys where they lay; by "
+            + "the maps, one after the other: \(maps); \(residency.ruledKeys) keys are under a rule"
+        ))
+    }
+    for (label, load) in [("before", result.loadBefore), ("after", result.loadAfter)]
+    where !load.hotKeys.isEmpty {
+      let keys = load.hotKeys.prefix(5).map { "\($0.key) \(percent($0.share)) on \($0.shard)" }
+      facts.append(("hot keys \(label)", keys.joined(separator: ", ")))
     }
     return facts
+  }
+
+  private static func percent(_ share: Double) -> String {
+    String(format: share < 0.1 ? "%.1f %%" : "%.0f %%", share * 100)
+  }
+
+  public static let loadColumns = [
+    "shard", "requests before", "of its share", "requests after", "of its share", "",
+  ]
+
+  /// Where requests went before the move and after it, and which shards were hot.
+  public static func loadRows(_ result: RebalanceRun.Result) -> [[String]] {
+    result.shards.map { shard in
+      let loads = [result.loadBefore, result.loadAfter].map { load in
+        load.shards.first { $0.shard == shard }
+      }
+      let cells = loads.flatMap { load in
+        load.map { [percent($0.share), Quantity.times($0.overFair)] } ?? ["–", "–"]
+      }
+      let hot = zip(["before", "after"], loads).filter { $1?.isHot == true }.map(\.0)
+      let advice = loads.last.flatMap { $0?.advice }.map { ": " + $0 } ?? ""
+      return [shard.description] + cells
+        + [hot.isEmpty ? "" : "hot " + hot.joined(separator: " and ") + advice]
+    }
   }
 
   public static let stageColumns = ["stage", "seconds", "requests/s", "p50", "p99", "p99.9"]

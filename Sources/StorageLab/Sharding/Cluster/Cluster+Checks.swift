@@ -43,8 +43,8 @@ extension Cluster {
       for shard in view.shards {
         all.append(
           ClusterShardStatistics(
-            shard: shard.id, reads: shard.total(.reads), writes: shard.total(.writes),
-            scans: shard.total(.scans), engine: try shard.engine.statistics()))
+            shard: shard.id, reads: shard.load.total(.read), writes: shard.load.total(.write),
+            scans: shard.load.total(.scan), engine: try shard.engine.statistics()))
       }
       return all
     }

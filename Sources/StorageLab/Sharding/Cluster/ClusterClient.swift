@@ -27,7 +27,7 @@ extension Cluster {
     try inside { (view, lane) throws(StorageError) in
       guard view.map.epoch == epoch else { return .stale }
       let shard = view.shards[try view.place(shard)]
-      shard.count(.reads, lane)
+      shard.load.record(.read, key, lane: lane)
       return .answered(try shard.engine.read(key, body))
     }
   }

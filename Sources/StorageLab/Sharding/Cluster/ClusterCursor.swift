@@ -32,7 +32,7 @@ final class ClusterCursor: Cursor {
         let shard = view.shards[try view.place(id)]
         sources.append(Source(shard, try shard.engine.cursor(range)))
         shard.openCursors.wrappingAdd(1, ordering: .acquiringAndReleasing)
-        shard.count(.scans, lane)
+        shard.load.count(.scan, lane: lane)
       }
     } catch {
       for source in sources { ClusterCursor.release(source) }

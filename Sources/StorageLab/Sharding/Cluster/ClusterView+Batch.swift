@@ -8,8 +8,7 @@ extension ClusterView {
         remedy: "A merge cannot be written to a shard that has not got the value yet")
     }
     try batch.validate(maximumValueBytes: maximumValueBytes)
-    let parts = try BatchParts(batch, self)
-    for part in parts.parts { part.shard.count(.writes, lane, UInt64(part.batch.count)) }
+    let parts = try BatchParts(batch, self, lane)
     guard let doubleWrites, parts.stripes != 0 else {
       // The common case: one shard, whose batch this is already.
       if parts.parts.count == 1 { return try parts.parts[0].shard.engine.write(batch) }
@@ -37,25 +36,27 @@ private struct BatchParts {
   private(set) var ranges: [KeyRange] = []
   private var partOfPlace: [Int]
 
-  init(_ batch: WriteBatch, _ view: ClusterView) throws(StorageError) {
+  init(_ batch: WriteBatch, _ view: ClusterView, _ lane: Int) throws(StorageError) {
     partOfPlace = [Int](repeating: -1, count: view.shards.count)
     try batch.encoded.withSlice { (slice) throws(StorageError) in
       var decoder = WriteBatch.Decoder(slice)
       while let operation = try decoder.next() {
         if operation.tag == .deleteRange {
-          try addRange(operation, view)
+          try addRange(operation, view, lane)
         } else {
-          try addKey(operation, view)
+          try addKey(operation, view, lane)
         }
       }
     }
   }
 
   private mutating func addKey(
-    _ operation: WriteBatch.Operation, _ view: ClusterView
+    _ operation: WriteBatch.Operation, _ view: ClusterView, _ lane: Int
   ) throws(StorageError) {
     let owner = view.router.shard(of: operation.key)
-    add(operation, try view.place(owner), view, isRead: true)
+    let place = try view.place(owner)
+    view.shards[place].load.record(.write, operation.key, lane: lane)
+    add(operation, place, view, isRead: true)
     guard let doubleWrites = view.doubleWrites else { return }
     let other = doubleWrites.router.shard(of: operation.key)
     if other == owner { return }
@@ -67,12 +68,16 @@ private struct BatchParts {
 
   /// A range is deleted on every shard that may hold keys of it.
   private mutating func addRange(
-    _ operation: WriteBatch.Operation, _ view: ClusterView
+    _ operation: WriteBatch.Operation, _ view: ClusterView, _ lane: Int
   ) throws(StorageError) {
     let range = KeyRange(from: operation.key.array, to: operation.value.array)
     if range.isEmpty { return }
     let owners = view.router.shards(overlapping: range)
-    for owner in owners { add(operation, try view.place(owner), view, isRead: true) }
+    for owner in owners {
+      let place = try view.place(owner)
+      view.shards[place].load.count(.write, lane: lane)
+      add(operation, place, view, isRead: true)
+    }
     guard let doubleWrites = view.doubleWrites else { return }
     for other in doubleWrites.router.shards(overlapping: range) where !owners.contains(other) {
       add(operation, try view.place(other), view, isRead: false)

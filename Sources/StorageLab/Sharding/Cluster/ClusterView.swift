@@ -71,8 +71,11 @@ final class ClusterView: Sendable {
   func read(
     _ key: RawSpan, _ lane: Int, _ body: (RawSpan) -> Void
   ) throws(StorageError) -> Bool {
-    let shard = try key.withSlice { (slice) throws(StorageError) in try owner(of: slice) }
-    shard.count(.reads, lane)
+    let shard = try key.withSlice { (slice) throws(StorageError) in
+      let shard = try owner(of: slice)
+      shard.load.record(.read, slice, lane: lane)
+      return shard
+    }
     return try shard.engine.read(key, body)
   }
 
@@ -90,7 +93,7 @@ final class ClusterView: Sendable {
   ) throws(StorageError) {
     try key.withSlice { (slice) throws(StorageError) in
       let shard = try owner(of: slice)
-      shard.count(.writes, lane)
+      shard.load.record(.write, slice, lane: lane)
       if let doubleWrites {
         let other = doubleWrites.router.shard(of: slice)
         if other != shard.id {

@@ -149,7 +149,7 @@ final class ScatterSources: @unchecked Sendable {
         let shard = view.shards[try view.place(id)]
         sources.append(Source(shard, try shard.engine.cursor(range), view))
         shard.openCursors.wrappingAdd(1, ordering: .acquiringAndReleasing)
-        shard.count(.scans, lane)
+        shard.load.count(.scan, lane: lane)
       }
     } catch {
       ScatterSources.release(sources)

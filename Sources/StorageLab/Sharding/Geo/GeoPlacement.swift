@@ -38,6 +38,15 @@ public struct ResidencyRule: Sendable, Hashable, Codable {
     self.jurisdiction = jurisdiction
     self.regions = regions
   }
+
+  /// Those of the experiments: members of the European Union keep their data in `eu`, six countries of
+  /// Asia theirs in `ap`.
+  public static let examples =
+    [
+      "AT", "BE", "BG", "HR", "CY", "CZ", "DK", "EE", "FI", "FR", "DE", "GR", "HU", "IE", "IT",
+      "LV", "LT", "LU", "MT", "NL", "PL", "PT", "RO", "SK", "SI", "ES", "SE",
+    ].map { ResidencyRule($0, in: ["eu"]) }
+    + ["CN", "ID", "IN", "JP", "SG", "VN"].map { ResidencyRule($0, in: ["ap"]) }
 }
 
 /// A cell that belongs to a region other than the nearest.

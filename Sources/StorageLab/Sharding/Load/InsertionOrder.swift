@@ -10,7 +10,8 @@ public struct InsertionOrder: Sendable {
   private var seen = 0
   private var beyond = 0
   /// The highest key before this window, and with it.
-  private var end: [UInt8]?
+  private var end: [UInt8] = []
+  private var hasEnd = false
   private var highest: [UInt8] = []
   /// Whether the last whole window went to the end; nil before there were two.
   public private(set) var isAscending: Bool?
@@ -22,12 +23,14 @@ public struct InsertionOrder: Sendable {
 
   /// Complexity: O(key bytes).
   public mutating func insert(_ key: ByteSlice) {
-    if let end, end.withSlice({ $0 < key }) { beyond += 1 }
-    if highest.isEmpty || highest.withSlice({ $0 < key }) { highest = key.array }
+    if hasEnd, end.withSlice({ $0 < key }) { beyond += 1 }
+    if highest.isEmpty || highest.withSlice({ $0 < key }) { highest.set(to: key) }
     seen += 1
     guard seen == window else { return }
-    if end != nil { isAscending = Double(beyond) >= InsertionOrder.share * Double(window) }
-    end = highest
+    if hasEnd { isAscending = Double(beyond) >= InsertionOrder.share * Double(window) }
+    end.removeAll(keepingCapacity: true)
+    end.append(contentsOf: highest)
+    hasEnd = true
     seen = 0
     beyond = 0
   }

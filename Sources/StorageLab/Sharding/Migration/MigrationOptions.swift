@@ -72,6 +72,27 @@ public struct MigrationProgress: Sendable, Codable {
 
   public init(phase: MigrationPhase) { self.phase = phase }
 
+  /// This one and an earlier one together: amounts add up, the rate is that of all.
+  public func adding(_ earlier: MigrationProgress) -> MigrationProgress {
+    var sum = self
+    sum.totalKeys += earlier.totalKeys
+    sum.totalBytes += earlier.totalBytes
+    sum.copiedKeys += earlier.copiedKeys
+    sum.copiedBytes += earlier.copiedBytes
+    sum.overtakenKeys += earlier.overtakenKeys
+    sum.removedKeys += earlier.removedKeys
+    sum.comparison.add(earlier.comparison)
+    sum.backfillNanoseconds += earlier.backfillNanoseconds
+    sum.pauseNanoseconds += earlier.pauseNanoseconds
+    sum.longestSwitchNanoseconds = max(
+      longestSwitchNanoseconds, earlier.longestSwitchNanoseconds)
+    if sum.backfillNanoseconds > 0 {
+      sum.bytesPerSecond = Double(sum.copiedBytes) * 1e9 / Double(sum.backfillNanoseconds)
+    }
+    for flow in earlier.flows { sum.count(flow.shard, arrived: flow.arrived, left: flow.left) }
+    return sum
+  }
+
   mutating func count(_ shard: ShardID, arrived: UInt64 = 0, left: UInt64 = 0) {
     let index = flows.firstIndex { $0.shard == shard } ?? flows.count
     if index == flows.count { flows.append(Flow(shard: shard)) }
@@ -95,6 +116,15 @@ public struct ComparisonCounts: Sendable, Codable, Equatable {
   public var differences: Int { missing + extra + different }
 
   public init() {}
+
+  mutating func add(_ other: ComparisonCounts) {
+    passes += other.passes
+    keys += other.keys
+    ranges += other.ranges
+    missing += other.missing
+    extra += other.extra
+    different += other.different
+  }
 }
 
 /// Something worth a line in a log.

@@ -12,19 +12,26 @@ public final class MigrationRunner: @unchecked Sendable {
   private let work = Work()
   private let thread: LabThread
 
-  /// REQUIRES: a migration of the cluster is under way.
+  /// `afterEachStep` is called between steps, on the same thread; its error ends the thread as a step's
+  /// does. REQUIRES: a migration of the cluster is under way.
   /// Errors: `io` when the system has no thread to give.
-  public init(_ cluster: Cluster) throws(StorageError) {
+  public init(
+    _ cluster: Cluster,
+    afterEachStep: @escaping @Sendable () throws(StorageError) -> Void = {}
+  ) throws(StorageError) {
     thread = try LabThread(name: "migration") { [work] in
-      MigrationRunner.run(cluster, work)
+      MigrationRunner.run(cluster, work, afterEachStep)
     }
   }
 
-  private static func run(_ cluster: Cluster, _ work: Work) {
+  private static func run(
+    _ cluster: Cluster, _ work: Work, _ afterEachStep: () throws(StorageError) -> Void
+  ) {
     let clock = cluster.options.clock
     do throws(StorageError) {
       while !work.isStopping.load(ordering: .acquiring) {
         let step = try cluster.stepMigration()
+        try afterEachStep()
         if step.isLast { break }
         // In pieces, so that it stops soon.
         let end = clock.nanoseconds &+ step.pause
