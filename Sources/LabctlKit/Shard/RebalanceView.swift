@@ -37,15 +37,17 @@ final class RebalanceView {
     let (full, empty) = Terminal.glyphs == .blocks ? ("█", "░") : ("#", ".")
     var lines: [String] = []
     for (shard, keys) in zip(shards, sample.keysOfShards) {
+      let name = shard.description
       let filled = max(0, keys) * width / most
       lines.append(
-        shard.description.padded(5) + String(repeating: full, count: filled)
+        name + String(repeating: " ", count: max(1, 5 - name.count))
+          + String(repeating: full, count: filled)
           + String(repeating: empty, count: width - filled)
-          + Quantity.grouped(Double(max(0, keys))).padded(13, left: true))
+          + "  " + StorageLab.Quantity.grouped(Double(max(0, keys))))
     }
     let left = sample.totalKeys - min(sample.totalKeys, sample.copiedKeys)
-    var status = ": moved \(Quantity.grouped(Double(sample.copiedKeys)))"
-    if sample.totalKeys > 0 { status += ", remaining \(Quantity.grouped(Double(left)))" }
+    var status = ": moved \(StorageLab.Quantity.grouped(Double(sample.copiedKeys)))"
+    if sample.totalKeys > 0 { status += ", remaining \(StorageLab.Quantity.grouped(Double(left)))" }
     if sample.bytesPerSecond > 0 { status += ", \(ByteSize.text(Int(sample.bytesPerSecond)))/s" }
     if let seconds = sample.secondsLeft { status += String(format: ", %.1f s left", seconds) }
     let plain = Terminal.clipped(sample.phase + status)
@@ -54,7 +56,7 @@ final class RebalanceView {
     lines.append(
       Terminal.clipped(
         String(format: "%.1f s", sample.seconds)
-          + ", \(Quantity.grouped(sample.requestsPerSecond)) requests/s, p99 "
+          + ", \(StorageLab.Quantity.grouped(sample.requestsPerSecond)) requests/s, p99 "
           + (sample.p99.map { ChartUnit.nanoseconds.text(Double($0)) } ?? "–")))
     lines += events.suffix(9).map { Terminal.styled(Terminal.clipped($0), .dim) }
     // What is drawn now lies over what was drawn before, all of which it clears.

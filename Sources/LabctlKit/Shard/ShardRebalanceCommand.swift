@@ -115,7 +115,9 @@ struct ShardRebalanceCommand: ParsableCommand {
     let entry = try Labctl.engines.entry(engine)
     let chosen =
       try scenario.map {
-        try RebalanceScenario(named: $0, keys: keys.value, seed: seed) { try places() }
+        try RebalanceScenario(
+          named: $0, keys: keys.value, seed: seed,
+          places: $0 == RebalanceScenario.ofPlaces ? try places() : [])
       }
       ?? RebalanceScenario(
         from: try from ?? PlacementText("ring:4"), to: try to ?? PlacementText("ring:5"),
@@ -178,13 +180,13 @@ struct ShardRebalanceCommand: ParsableCommand {
     let result = report.result
     Terminal.output("\n")
     for (label, text) in RebalancePage.facts(result, report.copy) {
-      Terminal.output(label.padded(22) + text + "\n")
+      Terminal.output(label + String(repeating: " ", count: max(1, 22 - label.count)) + text + "\n")
     }
     var stages = TextTable(RebalancePage.stageColumns, alignRight: Set(1...5))
     for row in RebalancePage.stageRows(result) { stages.row(row) }
     var loads = TextTable(RebalancePage.loadColumns, alignRight: Set(1...4))
     for row in RebalancePage.loadRows(result) { loads.row(row) }
-    Terminal.output("\n" + stages.rendered() + "\n" + loads.rendered() + "\n")
+    Terminal.output("\n" + stages.text + "\n" + loads.text + "\n")
     Terminal.output(
       "verdict: "
         + Terminal.styled(RebalancePage.verdict(result), result.isSound ? .green : .red) + "\n")

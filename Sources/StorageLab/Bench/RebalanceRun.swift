@@ -232,7 +232,8 @@ public struct RebalanceRun: Sendable {
         decisions: decisions, loadBefore: loadBefore, loadAfter: loadAfter,
         lost: verdict.lost + verdict.resurrected + load.lost + problems,
         duplicated: places.duplicateCount, strays: places.strayCount, stale: load.stale,
-        refused: load.refusals, residency: try audit.map { (audit) throws(StorageError) in
+        refused: load.refusals,
+        residency: try audit.map { (audit) throws(StorageError) in
           try residency(audit.found, maps)
         }, migration: watch.total, events: watch.events, samples: watch.samples)
     } catch {

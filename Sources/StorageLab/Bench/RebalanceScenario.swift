@@ -3,7 +3,7 @@
 public struct RebalanceScenario: Sendable {
   /// The names on the command line.
   public static let names = [
-    "whale", "monotone", "dead-shard", "geo-residency", "split", "unshard",
+    "whale", "monotone", "dead-shard", ofPlaces, "split", "unshard",
   ]
 
   /// What keys look like.
@@ -15,6 +15,7 @@ public struct RebalanceScenario: Sendable {
     /// Ascending, and new ones come at the end.
     case times
     /// Those of real places, several rows each when there are more keys than places.
+    /// REQUIRES: there is one.
     case places([[UInt8]])
   }
 
@@ -90,11 +91,13 @@ public struct RebalanceScenario: Sendable {
     shards = all.sorted()
   }
 
-  /// One of the named ones. `places` are the records of `geo-residency`, and asked for there alone.
-  /// Errors: `invalidArgument` for a name that is none; those of `places`.
+  /// The one whose keys are records of places.
+  public static let ofPlaces = "geo-residency"
+
+  /// One of the named ones. Errors: `invalidArgument` for a name that is none, and where there are no
+  /// `places` though there must be.
   public init(
-    named name: String, keys count: Int, seed: UInt64,
-    places: () throws(StorageError) -> [GeoRecord]
+    named name: String, keys count: Int, seed: UInt64, places: [GeoRecord] = []
   ) throws(StorageError) {
     let simulation = PlacementSimulation(keys: count, seed: seed)
     func ring(_ shards: [Shard], _ epoch: UInt64) throws(StorageError) -> ShardMap {
@@ -125,8 +128,11 @@ public struct RebalanceScenario: Sendable {
         name, "one of five shards fails and is emptied while it still answers",
         from: try ring(Shard.equal(5), 1), [.to(try ring(living, 2), because: "s2 fails")],
         keys: .hashed, simulation, isBalancing: true)
-    case "geo-residency":
-      try self.init(residencyOf: try places().map(\.key), simulation)
+    case RebalanceScenario.ofPlaces:
+      guard !places.isEmpty else {
+        throw StorageError(.invalidArgument, "\(name) needs records of places")
+      }
+      try self.init(residencyOf: places.map(\.key), simulation)
     case "split":
       self.init(
         name, "a range is cut in two where its load says, and its upper part gets a new shard",
@@ -155,7 +161,7 @@ public struct RebalanceScenario: Sendable {
     let first = try ShardMap(text.shards, .geo(open))
     let second = try ShardMap(epoch: 2, text.shards, .geo(closed))
     self.init(
-      "geo-residency",
+      RebalanceScenario.ofPlaces,
       "eu is closed and opened again: what may leave moves, what a rule keeps there waits",
       from: first,
       [
@@ -180,9 +186,8 @@ public struct RebalanceScenario: Sendable {
       return Array("\(tenant)/".utf8) + RebalanceScenario.digits(index)
     case .times: return RebalanceScenario.time(index)
     case .places(let places):
-      let (row, place) = index.quotientAndRemainder(dividingBy: max(1, places.count))
-      guard row > 0, !places.isEmpty else { return places.isEmpty ? [] : places[place] }
-      return places[place] + Array("/\(row)".utf8)
+      let (row, place) = index.quotientAndRemainder(dividingBy: places.count)
+      return row == 0 ? places[place] : places[place] + Array("/\(row)".utf8)
     }
   }
 

@@ -178,7 +178,7 @@ private final class ConcurrentCrashWorld: @unchecked Sendable {
     _ call: MemoryFileSystem.Call, _ notes: any File, inBackground: Bool
   ) {
     var random = SeededRandom(seed: seed &+ UInt64(call.index))
-    let drawn = CrashSearch.mode(random.below(CrashSearch.ways), &random)
+    let drawn = CrashMode.draw(random.below(CrashMode.ways), &random)
     var runner = ProgramRunner(crashes.engine)
     runner.durability = durability
     let mode = runner.effective(drawn, durability)

@@ -40,6 +40,11 @@ public struct CrashExplorer: Sendable {
     /// Of these, those of a running program, of the recovery from one, and so on.
     public internal(set) var pointsByDepth: [Int] = []
     public internal(set) var pointsByDurability: [String: Int] = [:]
+    /// Of migrations: by what went on, and by the change of map.
+    public internal(set) var pointsByPhase: [String: Int] = [:]
+    public internal(set) var pointsByMove: [String: Int] = [:]
+    /// Migrations that were turned back after one of their steps, by the phase that they were in.
+    public internal(set) var aborts: [String: Int] = [:]
     /// Crashes that left what another had left in the same place.
     public internal(set) var repeated = 0
     public internal(set) var programs = 0
@@ -55,11 +60,15 @@ public struct CrashExplorer: Sendable {
   public func explore(
     points: Int, proceeds: (Summary) -> Bool = { _ in true }
   ) -> Summary {
-    let search = CrashSearch(self, points: points)
+    let search = CrashSearch<CrashedEngine>(
+      seed: seed, points: points, maximumDepth: maximumDepth)
     var fruitless = 0
     for number in 0... as PartialRangeFrom<UInt64> {
       let before = search.summary.points
-      search.run(number)
+      let (chosen, runner) = run(number)
+      search.run(
+        number, chosen, CrashedEngine(runner: runner, workAfterCrash: workAfterCrash),
+        isNew: program == nil)
       fruitless = search.summary.points == before ? fruitless + 1 : 0
       let isExhausted = program != nil && fruitless >= 8
       if search.isDone || isExhausted || !proceeds(search.summary) { break }
@@ -105,6 +114,43 @@ extension CrashExplorer {
   }
 }
 
+/// An engine that is crashed while it runs a program.
+struct CrashedEngine: CrashSubject {
+  let runner: ProgramRunner
+  let workAfterCrash: Int
+
+  func start() throws(ProgramFailure) -> ProgramRun {
+    try ProgramRun(runner, durability: runner.durability)
+  }
+
+  func resume(
+    after ledger: ProgramRun.Ledger, on fileSystem: MemoryFileSystem
+  ) throws(ProgramFailure) -> ProgramRun {
+    try ProgramRun(runner, after: ledger, on: fileSystem)
+  }
+
+  func work(_ random: inout SeededRandom) -> [OperationProgram.Step] {
+    var work = ProgramGenerator.program(
+      seed: UInt64(random.below(1_000_000_000)), length: workAfterCrash,
+      merges: runner.mergeOperator != nil, crashes: false
+    ).steps
+    if random.chance(0.25) { work.append(.init(.reopen)) }
+    return work
+  }
+
+  func nextTarget(_ random: inout SeededRandom) -> Int {
+    1 + random.below(random.chance(0.7) ? 10 : 60)
+  }
+
+  func isTried(_ call: MemoryFileSystem.Call, _ ledger: ProgramRun.Ledger) -> Bool { true }
+
+  func effective(_ mode: CrashMode) -> CrashMode { runner.effective(mode, runner.durability) }
+
+  func program(_ steps: [OperationProgram.Step]) -> OperationProgram {
+    OperationProgram(durability: runner.durability, cacheBytes: runner.cacheBytes, steps)
+  }
+}
+
 /// A schedule after which something promised was missing.
 public struct CrashLoss: Sendable, Hashable {
   public let failure: ProgramFailure
@@ -115,6 +161,13 @@ public struct CrashLoss: Sendable, Hashable {
   /// is run again: then the engine's calls depend on more than the program.
   public func shrunk(
     _ runner: ProgramRunner, attempts: Int = 1500
+  ) -> (program: OperationProgram, failure: ProgramFailure)? {
+    runner.smallest(schedule, attempts: attempts)
+  }
+
+  /// The same of a migration.
+  public func shrunk(
+    _ runner: ClusterRunner, attempts: Int = 600
   ) -> (program: OperationProgram, failure: ProgramFailure)? {
     runner.smallest(schedule, attempts: attempts)
   }

@@ -3,12 +3,21 @@
 /// Shards lose what they lose each for itself, so that there is no one order of all writes to hold a
 /// cluster against (as `AcknowledgedHistory` does with an engine). What must hold is said key by key. With
 /// class `commit`, and after a kill with any class but `none`, a key holds what was last acknowledged;
-/// else something that it held since the last sync. A write during which the plug was pulled may have
+/// and after a power loss with class `interval` nothing older than what was acknowledged an interval before
+/// the last write to the same shard began; else something that it held since the last sync. A write during which the plug was pulled may have
 /// happened or not; of a batch, all on each shard or nothing.
 struct KeyLedger {
+  private struct Version {
+    /// Nil is absent.
+    let value: [UInt8]?
+    /// When it was acknowledged, and by which shard; the first is there from the beginning.
+    var acknowledged: UInt64 = 0
+    var shard: ShardID?
+  }
+
   private struct History {
-    /// Oldest first; nil is absent.
-    var versions: [[UInt8]?] = [nil]
+    /// Oldest first.
+    var versions = [Version(value: nil)]
     /// The oldest that a power loss may bring back, and the oldest that may be there now.
     var durable = 0
     var floor = 0
@@ -21,17 +30,16 @@ struct KeyLedger {
 
   let durability: Durability
   private var histories: [[UInt8]: History] = [:]
+  /// When the last write began that each shard acknowledged.
+  private var lastBegan: [ShardID: UInt64] = [:]
   /// The write under way.
   var inFlight: [Change] = []
-  /// Writes so far: no value is written twice.
-  var sequence = 0
-
   init(_ durability: Durability) { self.durability = durability }
 
   var keys: [[UInt8]] { histories.keys.sorted(by: isBefore) }
 
   /// What a key holds. REQUIRES: no crash since it was settled.
-  func value(_ key: [UInt8]) -> [UInt8]? { histories[key]?.versions.last ?? nil }
+  func value(_ key: [UInt8]) -> [UInt8]? { histories[key]?.versions.last?.value }
 
   /// A hash of what may be there.
   var fingerprint: UInt64 {
@@ -40,20 +48,23 @@ struct KeyLedger {
       guard let history = histories[key] else { continue }
       hash = Hash64.hash(hash ^ key.withSlice { Hash64.hash($0) } &+ UInt64(history.floor))
       for version in history.versions {
-        hash = Hash64.hash(hash &+ (version?.withSlice { Hash64.hash($0) } ?? 1))
+        hash = Hash64.hash(hash &+ (version.value?.withSlice { Hash64.hash($0) } ?? 1))
       }
     }
     return hash
   }
 
-  /// The write under way was acknowledged.
-  mutating func acknowledge() {
+  /// The write under way, which began at `began` of the run's clock, was acknowledged. `owner` names the
+  /// shard that a key was read at then.
+  mutating func acknowledge(began: UInt64, at now: UInt64, owner: ([UInt8]) -> ShardID) {
     for change in inFlight {
       var history = histories[change.key] ?? History()
-      history.versions.append(change.value)
+      let shard = owner(change.key)
+      history.versions.append(Version(value: change.value, acknowledged: now, shard: shard))
       history.floor = history.versions.count - 1
       if durability == .commit { history.durable = history.floor }
       histories[change.key] = history
+      lastBegan[shard] = began
     }
     inFlight = []
   }
@@ -65,9 +76,20 @@ struct KeyLedger {
   }
 
   mutating func crash(_ mode: CrashMode) {
-    for (key, history) in histories where !durability.survives(mode) {
-      histories[key]?.floor = min(history.floor, history.durable)
+    if durability.survives(mode) { return }
+    for (key, history) in histories {
+      let oldest = min(history.floor, max(history.durable, synced(history)))
+      histories[key]?.floor = oldest
     }
+  }
+
+  /// The oldest version that the timed syncs of its shard may leave.
+  private func synced(_ history: History) -> Int {
+    guard let interval = durability.syncInterval else { return 0 }
+    return history.versions.lastIndex { version in
+      guard let shard = version.shard, let last = lastBegan[shard] else { return true }
+      return version.acknowledged <= last - min(last, interval)
+    } ?? 0
   }
 
   /// Holds what was found after `mode` against what may be there; from then on it is what is there. A
@@ -82,7 +104,7 @@ struct KeyLedger {
     for (key, value) in coming {
       let old = histories[key] ?? History()
       let isNew = found[key] == value
-      let isOld = old.versions[old.floor...].contains { $0 == found[key] }
+      let isOld = old.versions[old.floor...].contains { $0.value == found[key] }
       guard isNew != isOld else { continue }
       let shard = owner(key)
       if let other = happened[shard], other != isNew {
@@ -92,7 +114,7 @@ struct KeyLedger {
     }
     for (key, value) in coming {
       var history = histories[key] ?? History()
-      history.versions.append(value)
+      history.versions.append(Version(value: value, shard: owner(key)))
       histories[key] = history
     }
     inFlight = []
@@ -103,20 +125,20 @@ struct KeyLedger {
       let value = found[key]
       guard
         let position = history.versions.indices.last(where: {
-          $0 >= history.floor && history.versions[$0] == value
+          $0 >= history.floor && history.versions[$0].value == value
         })
       else {
         func text(_ value: [UInt8]?) -> String { value.map { "'\(printable($0))'" } ?? "nothing" }
         throw MigrationFailure(
           "key '\(printable(key))' holds \(text(value)), not "
-            + history.versions[history.floor...].map(text).joined(separator: " or "))
+            + history.versions[history.floor...].map { text($0.value) }.joined(separator: " or "))
       }
       histories[key] =
         isOnItsWay
         ? History(
           versions: Array(history.versions[...position]), durable: min(history.durable, position),
           floor: position)
-        : History(versions: [value], durable: 0, floor: 0)
+        : History(versions: [Version(value: value)], durable: 0, floor: 0)
     }
   }
 }

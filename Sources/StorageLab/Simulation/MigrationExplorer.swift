@@ -1,10 +1,11 @@
 /// Crashes a cluster at every I/O call of a migration under load, and again while it recovers and goes
-/// on, or back.
+/// on, or back; and turns migrations back after every step.
 ///
 /// Each program makes a cluster, fills it, and moves it to another map between reads and writes. Before
-/// each I/O call the medium is forked in several ways, as `CrashExplorer` does; each fork is opened and
-/// judged (`KeyLedger`), then goes on to the end, or turns back, still under load, and is crashed again at
-/// some of its calls. At the end every key is on its shard, and nothing else is anywhere.
+/// each I/O call the medium is forked in several ways, as `CrashExplorer` does, whose search this is; each
+/// fork is opened and judged (`KeyLedger`), then goes on to the end, or turns back, still under load, and
+/// is crashed again at some of its calls. At the end every key is on its shard, and nothing else is
+/// anywhere. Beside it another program is run over and over, and turned back one step later each time.
 public struct MigrationExplorer: Sendable {
   /// From one map to another.
   public struct Move: Sendable {
@@ -19,29 +20,18 @@ public struct MigrationExplorer: Sendable {
     }
   }
 
-  public var engine: EngineRegistry.Entry
+  public typealias Summary = CrashExplorer.Summary
+
+  public var runner: ClusterRunner
   public var seed: UInt64
-  /// Taken in turn, program by program.
-  public var moves: [Move]
-  public var durabilities: [Durability] = [.commit, .process, .none]
+  /// Taken in turn, program by program, as moves are.
+  public var durabilities: [Durability] = Durability.classes.reversed()
   /// Crashes in a row.
   public var maximumDepth = 3
-  public var backfill = MigrationOptions.Backfill.watermarked
-  var flaws: Set<MigrationFlaw> = []
-  /// What stands between the cluster and its medium.
-  var interposing: (@Sendable (MemoryFileSystem) -> any FileSystem)?
-  var chunkBytes = 160
-  var keysBefore = 40
-  var keysOfTenant = 12
 
-  /// REQUIRES: the engine keeps its data through our `FileSystem`.
-  /// Errors: none for the moves by default.
-  public init(
-    _ engine: EngineRegistry.Entry, seed: UInt64, moves: [Move]? = nil
-  ) throws(StorageError) {
-    self.engine = engine
+  public init(_ runner: ClusterRunner, seed: UInt64) {
+    self.runner = runner
     self.seed = seed
-    if let moves { self.moves = moves } else { self.moves = try MigrationExplorer.standardMoves() }
   }
 
   /// One of each kind of change: a shard comes, one goes, a range is split, ranges are merged, a tenant
@@ -85,156 +75,56 @@ public struct MigrationExplorer: Sendable {
     ]
   }
 
-  /// What was tried.
-  public struct Summary: Sendable, Hashable {
-    /// Crashes at distinct places that left distinct media; each was recovered from and judged.
-    public var points: Int { pointsByDepth.reduce(0, +) }
-    public internal(set) var pointsByDepth: [Int] = []
-    public internal(set) var pointsByPhase: [String: Int] = [:]
-    public internal(set) var pointsByDurability: [String: Int] = [:]
-    public internal(set) var pointsByMove: [String: Int] = [:]
-    /// Crashes that left what another had left.
-    public internal(set) var repeated = 0
-    public internal(set) var programs = 0
-    public internal(set) var calls = 0
-    public internal(set) var loss: Loss?
-
-    public init() {}
-  }
-
-  /// What must not have been, and where: the same seed finds it again.
-  public struct Loss: Sendable, Hashable {
-    public let failure: MigrationFailure
-    public let move: String
-    public let durability: String
-    public let program: UInt64
-    /// Calls at which it crashed, and how.
-    public let crashes: [String]
-  }
-
-  /// Tries at least `points` distinct crash points, unless something is lost or `proceeds`, which is told
-  /// at each program's end, is false.
+  /// Tries at least `points` distinct crash points and, as far as programs go, a quarter as many ways
+  /// back, unless something is lost or `proceeds`, which is told at each program's end, is false.
   public func explore(points: Int, proceeds: (Summary) -> Bool = { _ in true }) -> Summary {
-    let search = MigrationSearch(self, points: points)
+    let search = CrashSearch<CrashedCluster>(
+      seed: seed, points: points, maximumDepth: maximumDepth)
     for number in 0... as PartialRangeFrom<UInt64> {
-      search.run(number)
+      let seed = Hash64.hash(seed ^ Hash64.hash(number))
+      let move = runner.moves[Int(number % UInt64(runner.moves.count))]
+      let turn = number / UInt64(runner.moves.count) + number
+      let durability = durabilities[Int(turn % UInt64(durabilities.count))]
+      let subject = CrashedCluster(
+        runner: runner, move: move, durability: durability, every: 1 + Int(seed % 7))
+      var generator = ClusterProgramGenerator(seed: seed)
+      let program = subject.program(generator.program())
+      search.run(number, program, subject)
+      if !search.isDone || number == 0 {
+        turnBack(subject, subject.program(generator.everyStep()), most: points / 4, search)
+      }
       if search.isDone || !proceeds(search.summary) { break }
     }
     return search.summary
   }
-}
 
-/// The exploration under way, depth first.
-final class MigrationSearch: @unchecked Sendable {
-  private let explorer: MigrationExplorer
-  private let wanted: Int
-  private(set) var summary = MigrationExplorer.Summary()
-  private var seen: Set<UInt64> = []
-  private static let ways = 3
-
-  var isDone: Bool { summary.loss != nil || summary.points >= wanted }
-
-  init(_ explorer: MigrationExplorer, points: Int) {
-    self.explorer = explorer
-    wanted = points
-  }
-
-  private struct Trail {
-    let program: UInt64
-    let durability: Durability
-    var crashes: [String] = []
-    var depth: Int { crashes.count }
-  }
-
-  func run(_ number: UInt64) {
-    summary.programs += 1
-    seen.removeAll(keepingCapacity: true)
-    let seed = Hash64.hash(explorer.seed ^ Hash64.hash(number))
-    let move = explorer.moves[Int(number % UInt64(explorer.moves.count))]
-    let turn = number / UInt64(explorer.moves.count) + number
-    let durability = explorer.durabilities[Int(turn % UInt64(explorer.durabilities.count))]
-    let run = MigrationRun(
-      explorer, move, MemoryFileSystem(keepsVersions: true), KeyLedger(durability), time: 0,
-      seed: seed)
-    let trail = Trail(program: number, durability: durability)
-    // Of a program's calls each is crashed at, or one in a few, so that a bounded run sees all phases.
-    let every = 1 + UInt64(Int(seed % 7))
-    run.fileSystem.onCall { [self, unowned run] (call) in
-      summary.calls += 1
-      guard !isDone, run.phase != "before", UInt64(call.index) % every == 0 else { return }
-      for way in 0..<MigrationSearch.ways where !isDone {
-        var random = SeededRandom(seed: seed &+ UInt64(call.index) &* 64 &+ UInt64(way))
-        crash(run, at: call, MigrationSearch.mode(way, &random), trail, &random)
-      }
-    }
-    do throws(MigrationFailure) { try run.runAll { !isDone } } catch { note(error, move, trail) }
-    run.fileSystem.onCall(nil)
-  }
-
-  private static func mode(_ way: Int, _ random: inout SeededRandom) -> CrashMode {
-    switch way {
-    case 0: .loseEverythingUnsynced
-    case 1: .keepEverything
-    default:
-      .keepParts(
-        random.chance(0.5)
-          ? .all
-          : CrashWeaknesses(rawValue: UInt8(1 + random.below(Int(CrashWeaknesses.all.rawValue)))),
-        seed: UInt64(random.below(1_000_000_000)))
-    }
-  }
-
-  private func crash(
-    _ run: MigrationRun, at call: MemoryFileSystem.Call, _ mode: CrashMode, _ trail: Trail,
-    _ random: inout SeededRandom
+  /// Runs a program as often as its migration has steps, and turns back after one more step each time.
+  private func turnBack(
+    _ subject: CrashedCluster, _ program: OperationProgram, most: Int,
+    _ search: CrashSearch<CrashedCluster>
   ) {
-    let fork = run.fileSystem.afterCrash(mode)
-    let ledger = run.ledgerAfterCrash(mode)
-    let world = Hash64.hash(
-      fork.fingerprint ^ Hash64.hash(ledger.fingerprint &+ (mode == .keepEverything ? 1 : 0)))
-    guard seen.insert(world).inserted else {
-      summary.repeated += 1
-      return
+    let run = ClusterRun(runner, subject.move, subject.durability)
+    do throws(ProgramFailure) { _ = try run.run(program) } catch {
+      return search.note(error, program.steps, subject)
     }
-    var next = trail
-    next.crashes.append(
-      "\(call.kind.rawValue) \(call.path), call \(call.index), \(run.phase): \(mode)")
-    count(next, run)
-    let seed = random.next()
-    var draws = SeededRandom(seed: seed)
-    let recovery = MigrationRun(
-      explorer, run.move, fork, ledger, time: run.clock.now, seed: draws.next())
-    if next.depth < explorer.maximumDepth, draws.chance(next.depth == 1 ? 0.6 : 0.4) {
-      // The opening is what is crashed often, and anything up to the end.
-      let target = 1 + draws.below(draws.chance(0.5) ? 30 : 400)
-      let again = MigrationSearch.mode(draws.below(MigrationSearch.ways), &draws)
-      let rest = draws.split(1)
-      fork.onCall { [self, unowned recovery, next] (call) in
-        guard call.index == target, !isDone else { return }
-        var rest = rest
-        crash(recovery, at: call, again, next, &rest)
+    var stepsSeen = 0
+    for (index, step) in program.steps.enumerated() where step.operation == .step {
+      defer { stepsSeen += 1 }
+      // The phase that the step leads to is the one before the next.
+      let phase =
+        stepsSeen + 1 < run.phasesOfSteps.count ? run.phasesOfSteps[stepsSeen + 1] : "none"
+      guard phase != "none", search.summary.loss == nil,
+        search.summary.aborts.values.reduce(0, +) < most
+      else { return }
+      guard MigrationPhase.allCases.contains(where: { $0.name == phase && $0.mayRollBack }) else {
+        continue
       }
+      var candidate = program
+      candidate.steps.insert(.init(.rollBack), at: index + 1)
+      do throws(ProgramFailure) { _ = try runner.run(candidate) } catch {
+        return search.note(error, candidate.steps, subject)
+      }
+      search.summary.aborts[phase, default: 0] += 1
     }
-    do throws(MigrationFailure) { try recovery.recover(mode) { !isDone } } catch {
-      note(error, run.move, next)
-    }
-    fork.onCall(nil)
-  }
-
-  private func count(_ trail: Trail, _ run: MigrationRun) {
-    while summary.pointsByDepth.count < trail.depth { summary.pointsByDepth.append(0) }
-    summary.pointsByDepth[trail.depth - 1] += 1
-    summary.pointsByPhase[run.phase, default: 0] += 1
-    summary.pointsByDurability[trail.durability.description, default: 0] += 1
-    summary.pointsByMove[run.move.name, default: 0] += 1
-  }
-
-  private func note(
-    _ failure: MigrationFailure, _ move: MigrationExplorer.Move, _ trail: Trail
-  ) {
-    guard summary.loss == nil else { return }
-    summary.loss = MigrationExplorer.Loss(
-      failure: failure, move: move.name, durability: trail.durability.description,
-      program: trail.program, crashes: trail.crashes)
   }
 }

@@ -15,6 +15,8 @@
 ///     space BYTES | space unlimited
 ///     durability none | process | interval[:MS] | commit (before the first operation)
 ///     cache BYTES                                        (likewise)
+///     move NAME                                          (likewise; of clusters)
+///     migrate | step | roll-back | finish                (of clusters)
 ///
 ///     … => value | none | key=value … | empty | error CODE
 public struct OperationProgram: Sendable, Hashable {
@@ -35,9 +37,15 @@ public struct OperationProgram: Sendable, Hashable {
   public var durability: Durability?
   /// The cache budget that it needs to be about what it is; nil likewise.
   public var cacheBytes: Int?
+  /// The change of map that a cluster goes through, by its name in `MigrationExplorer.standardMoves`.
+  public var move: String?
   public var steps: [Step]
 
-  public init(durability: Durability? = nil, cacheBytes: Int? = nil, _ steps: [Step] = []) {
+  public init(
+    durability: Durability? = nil, cacheBytes: Int? = nil, move: String? = nil,
+    _ steps: [Step] = []
+  ) {
+    self.move = move
     self.durability = durability
     self.cacheBytes = cacheBytes
     self.steps = steps
@@ -49,6 +57,7 @@ extension OperationProgram: CustomStringConvertible {
   public var description: String {
     var text = durability.map { "durability \($0.word)\n" } ?? ""
     if let cacheBytes { text += "cache \(ByteExpression.size(cacheBytes))\n" }
+    if let move { text += "move \(ByteExpression.literal(Array(move.utf8)))\n" }
     for step in steps {
       text += step.operation.description
       if let expected = step.expected { text += " => \(expected)" }

@@ -60,7 +60,8 @@ struct ProgramExecutor {
         throw .corruption(problem.message, path: problem.path, offset: problem.offset)
       }
     case .statistics: _ = try engine.statistics()
-    case .reopen, .crash, .crashAfter, .space: return .skipped
+    case .reopen, .crash, .crashAfter, .space, .migrate, .step, .rollBack, .finish:
+      return .skipped
     }
     return .done
   }

@@ -44,6 +44,9 @@ public enum ProgramOperation: Sendable, Hashable {
   case crashAfter(calls: Int, CrashMode)
   /// Leaves this many free bytes on the device; nil lifts the limit.
   case space(Int64?)
+  /// Of a cluster, which an engine skips: begins to move to the other of its two maps; takes a step of
+  /// that; turns back, where there is a way; takes steps until it is over.
+  case migrate, step, rollBack, finish
 }
 
 extension ProgramOperation.Change: CustomStringConvertible {
@@ -114,6 +117,10 @@ extension ProgramOperation: CustomStringConvertible {
     case .crash(let mode): "crash \(mode.word)"
     case .crashAfter(let calls, let mode): "crash-after \(calls) \(mode.word)"
     case .space(let bytes): "space " + (bytes.map { "\($0)" } ?? "unlimited")
+    case .migrate: "migrate"
+    case .step: "step"
+    case .rollBack: "roll-back"
+    case .finish: "finish"
     }
   }
 

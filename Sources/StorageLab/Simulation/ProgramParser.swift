@@ -60,6 +60,10 @@ struct ProgramParser {
       guard program.steps.isEmpty else { throw error("cache comes before operations") }
       program.cacheBytes = try size()
       try expectEnd()
+    } else if name == "move" {
+      guard program.steps.isEmpty else { throw error("move comes before operations") }
+      program.move = String(decoding: try self.bytes().bytes, as: UTF8.self)
+      try expectEnd()
     } else {
       try finishStep(try operation(name), line)
     }
@@ -105,6 +109,10 @@ struct ProgramParser {
     case "crash": return .crash(try crashMode())
     case "crash-after":
       return .crashAfter(calls: Int(try number("a number of calls")), try crashMode())
+    case "migrate": return .migrate
+    case "step": return .step
+    case "roll-back": return .rollBack
+    case "finish": return .finish
     case "space":
       if take(.word("unlimited")) { return .space(nil) }
       return .space(Int64(try size()))

@@ -1,8 +1,8 @@
 /// Pulling the plug, and what must be there afterwards.
-extension ProgramRun {
+extension ProgramRun: CrashableRun {
   /// What a crash right now leaves; this world ends.
-  func wreck(_ mode: CrashMode) -> Wreck {
-    Wreck(fileSystem: fileSystem.crash(mode), mode: mode, time: ledger.clock.now)
+  func wreck(_ mode: CrashMode) -> CrashWreck {
+    CrashWreck(fileSystem: fileSystem.crash(mode), mode: mode, time: ledger.clock.now)
   }
 
   mutating func crash(_ mode: CrashMode) throws(ProgramFailure) {
@@ -12,37 +12,27 @@ extension ProgramRun {
 
   mutating func arm(calls: Int, _ mode: CrashMode) {
     guard runner.engine.isPersistent else { return }
-    armed.append((max(1, calls), runner.effective(mode, durability)))
-    if armed.count == 1 { armNext() }
-  }
-
-  private func armNext() {
-    guard let (calls, mode) = armed.first else { return }
-    let target = fileSystem.callCount + calls
-    fileSystem.onCall { [unowned fileSystem, slot, ledger] (call) throws(StorageError) in
-      guard call.index >= target, slot.value == nil else { return }
-      slot.value = Wreck(
-        fileSystem: fileSystem.crash(mode), mode: mode, time: ledger.clock.now)
+    armed.arm(calls: calls, runner.effective(mode, durability), fileSystem) { [ledger] in
+      ledger.now
     }
   }
 
   /// Goes on in the world after a crash. The old engine is closed in the old one, where it
   /// can do no harm.
+  mutating func recover(_ wreck: CrashWreck, after ledger: Ledger) throws(ProgramFailure) {
+    try recover(wreck, inFlight: ledger.inFlight)
+  }
+
+  /// The same of a run that was under way.
   mutating func recover(
-    _ wreck: Wreck, inFlight: ProgramOperation?
+    _ wreck: CrashWreck, inFlight: ProgramOperation?
   ) throws(ProgramFailure) {
     executor?.closeSnapshots()
     oracleExecutor.closeSnapshots()
     do throws(StorageError) { try executor?.engine.close() } catch {}
     executor = nil
     if fileSystem !== wreck.fileSystem { fileSystem.onCall(nil) }
-    if slot.value != nil {
-      slot.value = nil
-      armedCrashes += 1
-      armed.removeFirst()
-    } else {
-      armed = []
-    }
+    armed.clear()
     var unacknowledged: AcknowledgedHistory.State?
     if let inFlight, inFlight.isChange, oracleExecutor.run(inFlight) == .done {
       unacknowledged = try oracleState()
@@ -51,7 +41,7 @@ extension ProgramRun {
     ledger.inFlight = nil
     fileSystem = wreck.fileSystem
     ledger.clock = SteppingClock(at: wreck.time)
-    armNext()
+    armed.armNext(fileSystem) { [ledger] in ledger.now }
     try open()
     // Crashed again, and recovered from that.
     if fileSystem !== wreck.fileSystem { return }
@@ -61,10 +51,10 @@ extension ProgramRun {
     try compare(.verify)
   }
 
-  private mutating func settleOnAllowedState(_ wreck: Wreck) throws(ProgramFailure) {
+  private mutating func settleOnAllowedState(_ wreck: CrashWreck) throws(ProgramFailure) {
     let found: [ProgramOutcome.Item]
     do throws(StorageError) { found = try contents() } catch {
-      if let next = slot.value { return try recover(next, inFlight: nil) }
+      if let next = armed.wreck { return try recover(next, inFlight: nil) }
       throw fail("the recovered database is readable", "\(error.code.rawValue): \(error)")
     }
     let allowed = ledger.history.allowed

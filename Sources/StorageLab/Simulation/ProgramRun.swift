@@ -11,16 +11,12 @@ struct ProgramRun {
   var fileSystem: MemoryFileSystem
   /// The device may run full, and then refuses what takes space.
   var spaceIsLimited: Bool { fileSystem.capacity != nil }
-  /// Crashes to come, each counted from the restart after the one before.
-  var armed: [(calls: Int, mode: CrashMode)] = []
-  /// What an armed crash left, once it has struck.
-  let slot = CrashSlot()
-  /// Armed crashes that struck.
-  var armedCrashes = 0
+  /// Crashes to come.
+  let armed = ArmedCrashes()
 
   /// What a crash in the middle of an operation is judged by: hooks read it on the thread that
   /// runs the program.
-  final class Ledger: @unchecked Sendable {
+  final class Ledger: CrashLedger, @unchecked Sendable {
     var history: AcknowledgedHistory
     /// Of the present world.
     var clock: SteppingClock
@@ -35,22 +31,15 @@ struct ProgramRun {
       self.history = history
       self.clock = clock
     }
-  }
 
-  /// A crash: what it left, how, and when.
-  struct Wreck {
-    let fileSystem: MemoryFileSystem
-    let mode: CrashMode
-    let time: UInt64
-  }
+    var durability: Durability { history.durability }
+    var now: UInt64 { clock.now }
+    var phase: String { "" }
+    var move: String { "" }
 
-  /// Where a hook leaves the wreck.
-  final class CrashSlot: @unchecked Sendable {
-    private let lock = WaitableLock()
-    private var slot: Wreck?
-    var value: Wreck? {
-      get { lock.withLock { slot } }
-      set { lock.withLock { slot = newValue } }
+    func promise(after mode: CrashMode) -> UInt64 {
+      UInt64(history.allowed.count) << 32 | UInt64(index) << 2
+        | (inFlight == nil ? 0 : 2) | (mode == .keepEverything ? 1 : 0)
     }
   }
 
@@ -113,7 +102,7 @@ struct ProgramRun {
     }
     for step in crashes { try perform(step, ledger.index) }
     try perform(program.steps, from: crashes.count) { true }
-    return armedCrashes
+    return armed.struck
   }
 
   /// Opens the database unless it is open, does the steps for as long as `goesOn`, and finishes.
@@ -146,7 +135,7 @@ struct ProgramRun {
   /// Everything once more at the end, now and after a clean restart.
   private mutating func finish(_ index: Int) throws(ProgramFailure) {
     fileSystem.onCall(nil)
-    armed = []
+    armed.disarm()
     ledger.index = index
     ledger.step = OperationProgram.Step(.verify)
     fileSystem.capacity = nil
@@ -163,7 +152,7 @@ struct ProgramRun {
     ledger.inFlight = operation
     let found = running.run(operation)
     executor = running
-    if let wreck = slot.value { return try recover(wreck, inFlight: operation) }
+    if let wreck = armed.wreck { return try recover(wreck, inFlight: operation) }
     ledger.inFlight = nil
     if spaceIsLimited, operation.mayNeedSpace, case .failed(let code) = found,
       code == .noSpace || code == .writesRefused
@@ -208,14 +197,14 @@ struct ProgramRun {
     do throws(StorageError) {
       executor = ProgramExecutor(try runner.engine.open(options()))
     } catch {
-      if let wreck = slot.value { return try recover(wreck, inFlight: nil) }
+      if let wreck = armed.wreck { return try recover(wreck, inFlight: nil) }
       if spaceIsLimited, error.code == .noSpace || error.code == .writesRefused {
         fileSystem.capacity = nil
         return try open()
       }
       throw fail("the database opens", "\(error.code.rawValue): \(error)")
     }
-    if let wreck = slot.value { try recover(wreck, inFlight: nil) }
+    if let wreck = armed.wreck { try recover(wreck, inFlight: nil) }
   }
 
   private mutating func reopen() throws(ProgramFailure) {
@@ -223,7 +212,7 @@ struct ProgramRun {
     executor?.closeSnapshots()
     oracleExecutor.closeSnapshots()
     try closeEngine()
-    if let wreck = slot.value { return try recover(wreck, inFlight: nil) }
+    if let wreck = armed.wreck { return try recover(wreck, inFlight: nil) }
     if executor == nil { try open() }
     try compareAll()
   }
@@ -232,7 +221,7 @@ struct ProgramRun {
     do throws(StorageError) {
       try executor?.engine.close()
     } catch {
-      if slot.value != nil { return }
+      if armed.wreck != nil { return }
       guard spaceIsLimited else {
         throw fail("the engine closes", "\(error.code.rawValue): \(error)")
       }
@@ -240,7 +229,7 @@ struct ProgramRun {
       fileSystem.capacity = nil
       return try recover(wreck(.keepEverything), inFlight: nil)
     }
-    if slot.value != nil { return }
+    if armed.wreck != nil { return }
     executor = nil
     ledger.history.makeDurable()
   }
@@ -256,7 +245,7 @@ struct ProgramRun {
     let scan = ProgramOperation.scan(.init(), backward: backward, limit: nil, snapshot: nil)
     guard var running = executor else { return }
     let found = running.run(scan)
-    if slot.value != nil { return }
+    if armed.wreck != nil { return }
     let expected = oracleExecutor.run(scan)
     if found != expected {
       throw differ(expected, found, backward ? "scanning all backward: " : "scanning all: ")

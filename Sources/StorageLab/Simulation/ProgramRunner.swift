@@ -12,7 +12,15 @@ public struct ProgramFailure: Error, Sendable, Hashable, CustomStringConvertible
     _ runner: ProgramRunner, _ durability: Durability, _ expected: String, _ found: String,
     step: Int = 0, line: Int = 0, operation: String = "open"
   ) {
-    engine = "\(runner.engine.name) (\(durability))"
+    self.init(
+      engine: "\(runner.engine.name) (\(durability))", expected, found, step: step, line: line,
+      operation: operation)
+  }
+
+  init(
+    engine: String, _ expected: String, _ found: String, step: Int, line: Int, operation: String
+  ) {
+    self.engine = engine
     self.step = step
     self.line = line
     self.operation = operation
@@ -31,7 +39,7 @@ public struct ProgramFailure: Error, Sendable, Hashable, CustomStringConvertible
 ///
 /// Crashes are judged by the durability class, as `AcknowledgedHistory` says; the oracle then
 /// follows the engine to the state that it found.
-public struct ProgramRunner: Sendable {
+public struct ProgramRunner: Sendable, ProgramRunning {
   public let engine: EngineRegistry.Entry
   public var durability: Durability = .commit
   public var cacheBytes: Int = 256 << 10
@@ -53,29 +61,16 @@ public struct ProgramRunner: Sendable {
     return try run.run(program)
   }
 
-  /// The smallest program found that still fails like `program`, and how; nil when that does not
-  /// fail when it is run again. `attempts` bounds how many are run.
-  func smallest(
-    _ program: OperationProgram, attempts: Int = 1500
-  ) -> (program: OperationProgram, failure: ProgramFailure)? {
-    var last: ProgramFailure?
-    func fails(_ candidate: OperationProgram) -> Bool {
-      do throws(ProgramFailure) { try run(candidate) } catch {
-        last = error
-        return true
-      }
-      return false
-    }
-    guard fails(program) else { return nil }
-    let smallest = ProgramShrinker.shrink(program, attempts: attempts, fails)
-    guard fails(smallest), let last else { return nil }
-    return (smallest, last)
+  func effective(_ mode: CrashMode, _ durability: Durability) -> CrashMode {
+    engine.effective(mode, durability)
   }
+}
 
+extension EngineRegistry.Entry {
   /// A power loss that may destroy the database is run as a kill.
   func effective(_ mode: CrashMode, _ durability: Durability) -> CrashMode {
     switch durability {
-    case .none, .process: engine.needsSyncs ? .keepEverything : mode
+    case .none, .process: needsSyncs ? .keepEverything : mode
     case .interval, .commit: mode
     }
   }

@@ -202,7 +202,7 @@ import Testing
         "labctl shard rebalance",
         [
           "shard", "rebalance", "--scenario", "geo-residency", "--keys", "300", "--around", "0.1",
-          "--copy", "--keep", directory.file("cluster"),
+          "--keep", directory.file("cluster"), "--datasets", datasets,
         ]
       ),
       ("labctl shard verify", ["shard", "verify", directory.file("cluster")]),

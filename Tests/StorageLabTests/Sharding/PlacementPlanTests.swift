@@ -200,12 +200,38 @@ struct LookupBudgetTests {
   }
 
   @Test func recordingALoadAllocatesNothing() {
-    let load = ShardLoad(sampleEvery: 16, keys: 8)
+    let load = ShardLoad(sampleEvery: 1, keys: 8)
     let keys = (0..<64).map { [UInt8](repeating: UInt8($0), count: 16) }
     let counts = Budget.spent {
-      for key in keys { load.record(.read, key.span.bytes, bytes: 100) }
+      for key in keys { load.record(.write, key.span.bytes, bytes: 100) }
     }
-    // A sampled key is kept: four of 64 may be, with an array each.
-    #expect(counts.allocations <= 16 && counts.system_calls == 0, "\(counts.allocations)")
+    // Sampled keys lie where the ones before lay.
+    #expect(counts.allocations == 0 && counts.system_calls == 0, "\(counts.allocations)")
+  }
+
+  /// Routing, counting and sampling included.
+  @Test func aClustersRequestAllocatesNoMoreThanItsEngines() throws {
+    let cluster = try ClusterTest.open(.btree, try ClusterTest.ring(3))
+    let keys = (0..<500).map(ClusterTest.key)
+    // Until the samples are full each takes memory for its key.
+    for _ in 0..<60 { for key in keys { try cluster.put(key, key) } }
+    let shards = try keys.map { try cluster.shard(cluster.route().router.shard(of: $0)).engine }
+    let bare = try Budget.spent { () throws(StorageError) in
+      for (key, engine) in zip(keys, shards) {
+        _ = try engine.read(key.span.bytes) { _ in }
+        try engine.put(key.span.bytes, key.span.bytes)
+      }
+    }
+    let whole = try Budget.spent { () throws(StorageError) in
+      for key in keys {
+        _ = try cluster.read(key.span.bytes) { _ in }
+        try cluster.put(key.span.bytes, key.span.bytes)
+      }
+    }
+    #expect(whole.allocations <= bare.allocations, "\(whole.allocations) and \(bare.allocations)")
+    #expect(whole.system_calls <= bare.system_calls)
+    // They were looked at.
+    #expect(try cluster.load().shards.map { $0.summary.sampled }.reduce(0, +) > 100)
+    try cluster.close()
   }
 }

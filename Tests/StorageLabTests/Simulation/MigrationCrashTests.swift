@@ -11,7 +11,7 @@ import Testing
   static let points = environment["LAB_MIGRATION_POINTS"].flatMap { Int($0) } ?? 2000
 
   static func explorer(_ engine: TestEngine, seed: UInt64 = seed) throws -> MigrationExplorer {
-    try MigrationExplorer(engine.entry, seed: seed)
+    MigrationExplorer(try ClusterRunner(engine.entry), seed: seed)
   }
 
   @Test(arguments: ClusterTest.engines)
@@ -20,13 +20,50 @@ import Testing
     let summary = try Self.explorer(engine).explore(points: wanted)
     print(
       "\(engine.name): \(summary.points) crash points of migrations \(summary.pointsByDepth), "
-        + "\(summary.programs) programs, \(summary.pointsByPhase), \(summary.pointsByMove)")
-    if let loss = summary.loss { Issue.record("\(loss)") }
+        + "\(summary.programs) programs, \(summary.pointsByPhase), \(summary.pointsByMove), "
+        + "\(summary.pointsByDurability), turned back: \(summary.aborts)")
+    if let loss = summary.loss { Self.record(loss, try Self.explorer(engine)) }
     #expect(summary.points >= wanted)
     #expect(summary.pointsByDepth.count == 3, "recoveries were crashed too")
     for phase in MigrationPhase.allCases {
       #expect(summary.pointsByPhase[phase.name] != nil, "no crash in \(phase.name)")
+      if phase.mayRollBack {
+        #expect(summary.aborts[phase.name] != nil, "no way back from \(phase.name)")
+      }
     }
+    #expect(summary.pointsByDurability.count == Durability.classes.count)
+  }
+
+  static func record(_ loss: CrashLoss, _ explorer: MigrationExplorer) {
+    guard let (schedule, failure) = loss.shrunk(explorer.runner) else {
+      Issue.record("\(loss.failure)\nwhich does not happen again:\n\n\(loss.schedule)")
+      return
+    }
+    Issue.record("\(loss.failure)\nsmallest schedule:\n\n\(schedule)# \(failure)")
+  }
+
+  /// What no flaw loses, and each flaw by a schedule that text says all of.
+  @Test func aLosingScheduleIsRunAgainFromItsText() throws {
+    var explorer = try Self.explorer(.btree)
+    explorer.runner.flaws = [.unverifiedFlip]
+    explorer.runner.backfill = .naive
+    let loss = try #require(explorer.explore(points: 4000).loss)
+    let (schedule, failure) = try #require(loss.shrunk(explorer.runner, attempts: 300))
+    #expect(schedule.steps.count < loss.schedule.steps.count / 2, "\(schedule)")
+    let again = try OperationProgram(parsing: schedule.description)
+    #expect(again == schedule.withLines(of: again))
+    let found = #expect(throws: ProgramFailure.self) { try explorer.runner.run(again) }
+    #expect(found?.expected == failure.expected && found?.found == failure.found)
+    // A migration without the flaw keeps it.
+    try ClusterRunner(TestEngine.btree.entry).run(again)
+  }
+
+  @Test func aMoveThatThereIsNotIsNamed() throws {
+    let program = try OperationProgram(parsing: "move nowhere\nput a 1\n")
+    let failure = #expect(throws: ProgramFailure.self) {
+      try ClusterRunner(TestEngine.btree.entry).run(program)
+    }
+    #expect(failure?.found == "nowhere" && failure?.expected.contains("a tenant moves") == true)
   }
 
   @Test func theSameSeedTriesTheSame() throws {
@@ -42,7 +79,7 @@ import Testing
     let name: String
     let flaws: Set<MigrationFlaw>
     var backfill = MigrationOptions.Backfill.watermarked
-    var durabilities: [Durability] = [.commit, .process, .none]
+    var durabilities: [Durability] = Durability.classes
     var rules: [FaultRule] = []
     var testDescription: String { name }
 
@@ -70,16 +107,27 @@ import Testing
 
   @Test(arguments: Mutant.all) func aMutantIsFound(_ mutant: Mutant) throws {
     var explorer = try Self.explorer(.btree)
-    explorer.flaws = mutant.flaws
-    explorer.backfill = mutant.backfill
+    explorer.runner.flaws = mutant.flaws
+    explorer.runner.backfill = mutant.backfill
     explorer.durabilities = mutant.durabilities
     if !mutant.rules.isEmpty {
-      explorer.interposing = { [rules = mutant.rules] in FaultingFileSystem($0, rules) }
+      explorer.runner.interposing = { [rules = mutant.rules] in FaultingFileSystem($0, rules) }
     }
     let summary = explorer.explore(points: 4000)
     print(
       "\(mutant.name): \(summary.points) points, \(summary.loss?.failure.description ?? "NOT FOUND")"
     )
     #expect(summary.loss != nil)
+  }
+}
+
+extension OperationProgram {
+  /// The same with its steps where another's are.
+  fileprivate func withLines(of other: OperationProgram) -> OperationProgram {
+    var copy = self
+    for (index, step) in other.steps.enumerated() where copy.steps.indices.contains(index) {
+      copy.steps[index].line = step.line
+    }
+    return copy
   }
 }

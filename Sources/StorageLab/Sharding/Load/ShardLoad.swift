@@ -3,8 +3,8 @@ import Synchronization
 /// What is asked of one shard: counted request by request, and one in `sampleEvery` looked at more
 /// closely for hot keys, where the load lies, and whether new keys go to the end. A cluster keeps one
 /// for each shard. Any thread may record: an atomic addition in the lane it comes by, and for a sampled
-/// request a lock that nobody waits for, since a sample that finds it taken is let go. Nothing is
-/// allocated but for a sampled key longer than those whose places it takes.
+/// request a lock that nobody waits for, since a sample that finds it taken is let go. Once
+/// the samples are full nothing is allocated but for a key longer than those whose places it takes.
 public final class ShardLoad: @unchecked Sendable {
   public enum Kind: Int, Sendable, CaseIterable { case read, write, scan }
 
@@ -127,15 +127,15 @@ public final class ShardLoad: @unchecked Sendable {
   public func summary(hotKeys limit: Int = 16) -> Summary {
     samples.withLock { samples in
       func since(_ field: Int) -> UInt64 { total(field) &- samples.before[field] }
-      let total = Double(max(1, samples.sketch.total))
+      let sampled = Double(max(1, samples.sketch.total))
       let writes = since(Kind.write.rawValue)
       return Summary(
         requests: since(Kind.read.rawValue) + writes, writes: writes,
         bytes: since(ShardLoad.bytesField), sampled: samples.sketch.total,
         hotKeys: samples.sketch.top(limit).map {
           HotKey(
-            key: $0.key, share: Double($0.count) / total,
-            atLeast: Double($0.count - $0.error) / total)
+            key: $0.key, share: Double($0.count) / sampled,
+            atLeast: Double($0.count - $0.error) / sampled)
         }, keys: samples.keys.keys, isAscending: samples.order.isAscending,
         highestKey: samples.order.highestKey)
     }

@@ -24,9 +24,17 @@ extension Cluster {
         "the map's epoch is \(target.epoch), and that in force \(state.settled.epoch)",
         remedy: "Make the new map from the one in force")
     }
+    let newcomers = target.shards.map(\.id).filter { open[$0] == nil }
+    let known = state.retired
+    if !newcomers.allSatisfy(known.contains) {
+      // Named before they are made: a crash before the map names them leaves no directory behind.
+      var before = state
+      before.retired = Set(known).union(newcomers).sorted()
+      try save(before)
+    }
     var next = state
     for shard in target.shards where open[shard.id] == nil {
-      if next.retired.contains(shard.id) {
+      if known.contains(shard.id) {
         try Cluster.removeTree(
           Cluster.shardPath(self.options.path, shard.id), self.options.fileSystem)
       }
