@@ -184,9 +184,12 @@ struct ShardRebalanceCommand: ParsableCommand {
     }
     var stages = TextTable(RebalancePage.stageColumns, alignRight: Set(1...5))
     for row in RebalancePage.stageRows(result) { stages.row(row) }
+    var phases = TextTable(RebalancePage.phaseColumns, alignRight: Set(1...7))
+    for row in RebalancePage.phaseRows(result) { phases.row(row) }
     var loads = TextTable(RebalancePage.loadColumns, alignRight: Set(1...4))
     for row in RebalancePage.loadRows(result) { loads.row(row) }
-    Terminal.output("\n" + stages.text + "\n" + loads.text + "\n")
+    Terminal.output(
+      "\n" + stages.text + "\n" + phases.text + "\n" + loads.text + "\n")
     Terminal.output(
       "verdict: "
         + Terminal.styled(RebalancePage.verdict(result), result.isSound ? .green : .red) + "\n")

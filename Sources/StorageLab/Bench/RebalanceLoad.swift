@@ -74,7 +74,10 @@ final class LatencyWindow: Sendable {
 final class RebalanceLoad: @unchecked Sendable {
   let scenario: RebalanceScenario
   let cluster: Cluster
+  /// Of requests from when they were due.
   let window = LatencyWindow()
+  /// Of writes from when they were begun.
+  let writes = LatencyWindow()
   private let clock: any LabClock
   private let valueBytes: Int
   private let threadCount: Int
@@ -225,13 +228,12 @@ final class RebalanceLoad: @unchecked Sendable {
     _ client: ClusterClient, _ index: Int, _ value: inout [UInt8], deletes: Bool
   ) throws(StorageError) {
     let next = done[index].load(ordering: .relaxed) / 2 * 2 + (deletes ? 3 : 2)
+    let key = scenario.key(index)
+    if !deletes { fill(&value, index, next) }
     begun[index].store(next, ordering: .releasing)
-    if deletes {
-      try client.delete(scenario.key(index))
-    } else {
-      fill(&value, index, next)
-      try client.put(scenario.key(index), value)
-    }
+    let start = clock.nanoseconds
+    if deletes { try client.delete(key) } else { try client.put(key, value) }
+    writes.record(clock.nanoseconds &- start)
     done[index].store(next, ordering: .releasing)
   }
 

@@ -41,6 +41,20 @@ public struct RebalanceRun: Sendable {
     public var p999: UInt64
   }
 
+  /// What a phase of the migration did to requests; those of one name in all migrations together.
+  public struct Phase: Sendable, Codable {
+    /// `before`, a phase, or `after`.
+    public var phase: String
+    public var seconds: Double
+    public var requests: UInt64
+    public var p50: UInt64
+    public var p99: UInt64
+    /// Writes alone, from when they were begun: without what they waited for their turn.
+    public var writes: UInt64
+    public var writeP50: UInt64
+    public var writeP99: UInt64
+  }
+
   public struct Sample: Sendable, Codable {
     /// Since the load began.
     public var seconds: Double
@@ -75,6 +89,8 @@ public struct RebalanceRun: Sendable {
     public var before: Stage
     public var during: Stage
     public var after: Stage
+    /// In the order in which they began; a phase shorter than a sample may be missing.
+    public var phases: [Phase]
     /// p99 during the move over that before.
     public var slowdown: Double
     /// Copies of keys, over all changes of the map, and what these need.
@@ -227,6 +243,7 @@ public struct RebalanceRun: Sendable {
         scenario: scenario.name, title: scenario.title, engine: engine.name,
         durability: options.durability.description, keys: keys, valueBytes: valueBytes, rate: rate,
         seed: seed, shards: watch.shards, before: before, during: during, after: after,
+        phases: watch.phases,
         slowdown: before.p99 > 0 ? Double(during.p99) / Double(before.p99) : 0,
         moved: watch.total.copiedKeys, minimum: try scenario.minimum(keys, maps),
         decisions: decisions, loadBefore: loadBefore, loadAfter: loadAfter,

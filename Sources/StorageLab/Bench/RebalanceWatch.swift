@@ -27,6 +27,12 @@ final class RebalanceWatch {
   private var stage = LatencyWindow.Counts.none
   private var stageNanoseconds: UInt64 = 0
   private var stageBegan: UInt64?
+  /// By phase.
+  private var spent:
+    [(
+      phase: String, seconds: Double, all: LatencyWindow.Counts,
+      writes: LatencyWindow.Counts
+    )] = []
   private var recent: [LatencyWindow.Counts] = []
   private var eventsSeen = 0
   /// Events that nobody was told yet.
@@ -100,6 +106,7 @@ final class RebalanceWatch {
 
   func resumeStage() {
     _ = load.window.take()
+    _ = load.writes.take()
     stageBegan = clock.nanoseconds
   }
 
@@ -148,6 +155,7 @@ final class RebalanceWatch {
     }
     let seconds = Double(now &- began) / 1e9
     let phase = name ?? (isMoving && !progress.isOver ? progress.phase.name : "after")
+    if stageBegan != nil { spend(phase, seconds, counts, load.writes.take()) }
     let isCopying = isMoving && progress.phase == .backfill
     let sample = RebalanceRun.Sample(
       seconds: Double(now &- start) / 1e9, phase: phase,
@@ -160,6 +168,28 @@ final class RebalanceWatch {
     events += fresh
     told(sample, fresh)
     fresh = []
+  }
+
+  private func spend(
+    _ phase: String, _ seconds: Double, _ all: LatencyWindow.Counts,
+    _ writes: LatencyWindow.Counts
+  ) {
+    let index = spent.firstIndex { $0.phase == phase } ?? spent.count
+    if index == spent.count { spent.append((phase, 0, .none, .none)) }
+    spent[index].seconds += seconds
+    spent[index].all.add(all)
+    spent[index].writes.add(writes)
+  }
+
+  /// What each phase did to requests.
+  var phases: [RebalanceRun.Phase] {
+    spent.map {
+      RebalanceRun.Phase(
+        phase: $0.phase, seconds: $0.seconds, requests: $0.all.total,
+        p50: $0.all.percentile(0.5) ?? 0, p99: $0.all.percentile(0.99) ?? 0,
+        writes: $0.writes.total, writeP50: $0.writes.percentile(0.5) ?? 0,
+        writeP99: $0.writes.percentile(0.99) ?? 0)
+    }
   }
 
   /// New keys go to the end: to the shard that has it, and while both maps are written to that of both.

@@ -17,6 +17,7 @@ public enum RebalancePage {
     for chart in charts(result) { body += chart.svg }
     body += "</div>\n<h2>Foreground</h2>\n"
     body += HTMLPage.table(stageColumns, stageRows(result))
+    body += "<h2>Phase by phase</h2>\n" + HTMLPage.table(phaseColumns, phaseRows(result))
     body += "<h2>Load of the shards</h2>\n" + HTMLPage.table(loadColumns, loadRows(result))
     body += "<h2>Events</h2>\n"
     body += HTMLPage.table(
@@ -103,6 +104,24 @@ public enum RebalancePage {
 
   private static func percent(_ share: Double) -> String {
     String(format: share < 0.1 ? "%.1f %%" : "%.0f %%", share * 100)
+  }
+
+  public static let phaseColumns = [
+    "phase", "seconds", "requests", "p50", "p99", "writes", "a write's p50", "its p99",
+  ]
+
+  /// Writes are timed from when they were begun, requests from when they were due.
+  public static func phaseRows(_ result: RebalanceRun.Result) -> [[String]] {
+    func time(_ nanoseconds: UInt64) -> String {
+      nanoseconds == 0 ? "–" : ChartUnit.nanoseconds.text(Double(nanoseconds))
+    }
+    return result.phases.map {
+      [
+        $0.phase, String(format: "%.1f", $0.seconds), Quantity.grouped(Double($0.requests)),
+        time($0.p50), time($0.p99), Quantity.grouped(Double($0.writes)), time($0.writeP50),
+        time($0.writeP99),
+      ]
+    }
   }
 
   public static let loadColumns = [

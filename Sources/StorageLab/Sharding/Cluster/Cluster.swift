@@ -108,6 +108,11 @@ public final class Cluster: Sendable {
     }
   }
 
+  /// The same for what is no request.
+  func uncountedCursor(_ range: KeyRange) throws(StorageError) -> ClusterCursor {
+    try inside { (view, _) throws(StorageError) in try ClusterCursor(view, range, nil) }
+  }
+
   /// Calls `body` for each entry of the range in order until it returns false. What goes on beyond some
   /// dozen entries of a shard is read ahead by up to `concurrency` threads, some blocks of each shard.
   public func scan(

@@ -23,8 +23,9 @@ final class ClusterCursor: Cursor {
   private var isForward = true
   private var isClosed = false
 
-  /// REQUIRES: called inside the gate. Errors: those of the shards.
-  init(_ view: ClusterView, _ range: KeyRange, _ lane: Int) throws(StorageError) {
+  /// Counts a scan of each shard in `lane`, unless that is nil. REQUIRES: called inside the gate.
+  /// Errors: those of the shards.
+  init(_ view: ClusterView, _ range: KeyRange, _ lane: Int?) throws(StorageError) {
     self.view = view
     var sources: [Source] = []
     do throws(StorageError) {
@@ -32,7 +33,7 @@ final class ClusterCursor: Cursor {
         let shard = view.shards[try view.place(id)]
         sources.append(Source(shard, try shard.engine.cursor(range)))
         shard.openCursors.wrappingAdd(1, ordering: .acquiringAndReleasing)
-        shard.load.count(.scan, lane: lane)
+        if let lane { shard.load.count(.scan, lane: lane) }
       }
     } catch {
       for source in sources { ClusterCursor.release(source) }
@@ -59,6 +60,8 @@ final class ClusterCursor: Cursor {
   var shardCount: Int { sources.count }
 
   var isValid: Bool { !heap.isEmpty }
+  /// Whose entry it stands on. REQUIRES: `isValid`.
+  var shardOfEntry: ShardID { heap[0].shard.id }
   var key: ByteSlice { heap[0].key }
   var value: ByteSlice { heap[0].cursor.value }
 

@@ -125,7 +125,7 @@ extension Migration {
       (key, value) throws(StorageError) -> Bool in
       visited += key.count + value.count
       if isStray(key, value, item.shard) { key.withSpan { batch.delete($0) } }
-      return batch.byteCount < limit && visited < 64 * limit
+      return batch.byteCount < limit && visited < 8 * limit
     }
     if !batch.isEmpty {
       try engine.write(batch)
@@ -182,6 +182,7 @@ extension Migration {
       position = chunk.end
       progress.copiedKeys += chunk.keys
       progress.copiedBytes += UInt64(chunk.bytes)
+      takenFromLeavers.merge(chunk.keysOfLeavers, uniquingKeysWith: +)
       for part in chunk.parts {
         progress.count(part.destination, arrived: UInt64(part.batch.count))
       }
@@ -189,24 +190,29 @@ extension Migration {
       if bytesSincePosition >= Migration.bytesBetweenPositions { try keepPosition(cluster) }
       return chunk.bytes
     }
-    guard position.item < plan.sources.count else {
+    guard position.item < plan.stretches.count else {
       try syncCopies(cluster)
       try enter(.verify, cluster)
       return 0
     }
-    let item = plan.sources[position.item]
-    var chunk = BackfillChunk(source: item.shard)
+    let stretch = plan.stretches[position.item]
+    var chunk = BackfillChunk()
     let limit = options.chunkBytes
     var visited = 0
     latch.beginChunk()
-    let cursor = try cluster.shard(item.shard).engine.cursor(rest(item))
+    // The sources count: it is by their map that the cluster is read, and strays are left out.
+    let cursor = try cluster.uncountedCursor(position.key.map(stretch.after) ?? stretch)
+    let leavers = plan.leavers
     let last = try ShardScan.visit(cursor) { (key, value) throws(StorageError) -> Bool in
       visited += key.count + value.count
-      if source.shard(of: key) == item.shard {
-        let destination = target.shard(of: key)
-        if destination != item.shard { chunk.add(key, value, to: destination) }
+      let destination = target.shard(of: key)
+      if destination != cursor.shardOfEntry {
+        chunk.add(key, value, to: destination)
+        if leavers.contains(cursor.shardOfEntry) {
+          chunk.keysOfLeavers[cursor.shardOfEntry, default: 0] += 1
+        }
       }
-      return chunk.bytes < limit && visited < 64 * limit
+      return chunk.bytes < limit && visited < 8 * limit
     }
     chunk.end =
       last.map { .init(item: position.item, key: $0) } ?? .init(item: position.item + 1)
@@ -221,7 +227,6 @@ extension Migration {
       for part in chunk.parts { try cluster.shard(part.destination).engine.write(part.batch) }
       return
     }
-    let engine = try cluster.shard(chunk.source).engine
     let overtaken = try latch.hold(stripes: chunk.stripes) { () throws(StorageError) -> UInt64 in
       var count: UInt64 = 0
       for part in chunk.parts {
@@ -230,6 +235,7 @@ extension Migration {
         var batch = part.batch
         for key in written {
           let span = key.span.bytes
+          let engine = try cluster.shard(source.shard(of: key)).engine
           let isThere = try engine.read(span) { value in batch.put(key.span.bytes, value) }
           if !isThere { batch.delete(span) }
         }
@@ -296,8 +302,13 @@ extension Migration {
   }
 
   private func clean(_ cluster: Cluster) throws(StorageError) {
-    guard try deleteStrays(plan.sources, cluster, leaves) else { return }
-    try wipe(plan.leavers, cluster)
+    // Those that leave are wiped, not deleted key by key.
+    let leavers = plan.leavers
+    let staying = plan.sources.filter { !leavers.contains($0.shard) }
+    guard try deleteStrays(staying, cluster, leaves) else { return }
+    try wipe(leavers, cluster)
+    for (shard, keys) in takenFromLeavers { progress.count(shard, left: keys) }
+    takenFromLeavers = [:]
     if !options.flaws.contains(.unsyncedEnd) { try sync(plan.sources, cluster) }
     guard let moving = cluster.state.migration else { return }
     try finish(moving.target, cluster)
@@ -339,7 +350,7 @@ extension Migration {
     }
     if !comparison.isDone {
       let before = comparison.counts
-      try comparison.step(bytes: 16 * options.chunkBytes) { (key) throws(StorageError) in
+      try comparison.step(bytes: 4 * options.chunkBytes) { (key) throws(StorageError) in
         try repair(key, cluster, from: authority.own, to: follower.own)
       }
       progress.comparison.keys += comparison.counts.keys - before.keys

@@ -32,6 +32,8 @@ final class Migration: @unchecked Sendable {
   var comparison: RangeComparison?
   /// Divergences that the comparison's moment has seen.
   var comparedDivergences = 0
+  /// Rows copied from shards that have no place in the new map, by this opening of the cluster.
+  var takenFromLeavers: [ShardID: UInt64] = [:]
   /// Bytes copied since the position was last made durable.
   var bytesSincePosition = 0
   var backfillBegan: UInt64?
@@ -60,7 +62,7 @@ final class Migration: @unchecked Sendable {
     self.progress = progress
     published = Guarded(progress)
     if moving.phase == .backfill {
-      guard moving.position.item <= plan.sources.count else {
+      guard moving.position.item <= plan.stretches.count else {
         throw .corruption(
           "the migration's position is in no range of its plan", path: ClusterState.fileName,
           offset: 0)
@@ -107,12 +109,12 @@ struct BackfillChunk {
     var batch = WriteBatch()
   }
 
-  let source: ShardID
   var parts: [Part] = []
   /// The stripes of its keys.
   var stripes: UInt64 = 0
   var keys: UInt64 = 0
   var bytes = 0
+  var keysOfLeavers: [ShardID: UInt64] = [:]
   /// Where backfill goes on after it.
   var end = MigrationState.Position()
 

@@ -11,6 +11,9 @@ struct MigrationPlan: Sendable {
   /// Where keys may go away from, and where they may come to.
   let sources: [Item]
   let destinations: [Item]
+  /// The ranges of the sources, each once, in the order in which backfill goes through them: in the order
+  /// of keys over all shards, so that destinations are written from one end to the other.
+  let stretches: [KeyRange]
   /// Shards of the new map alone, and of the old one alone.
   let newcomers: [ShardID]
   let leavers: [ShardID]
@@ -39,6 +42,8 @@ struct MigrationPlan: Sendable {
     default:
       (sources, destinations) = all
     }
+    var seen: Set<KeyRange> = []
+    stretches = sources.map(\.range).filter { seen.insert($0).inserted }
   }
 
   /// The pieces between the boundaries of both maps whose owner changes.
