@@ -33,8 +33,7 @@ struct ShardFanOutCommand: ParsableCommand {
   var draws = Quantity(200_000)
   @Option(help: "The engine of each shard.")
   var engine = "btree"
-  @Option(help: "Seed of keys, requests and stalls.")
-  var seed: UInt64 = 42
+  @OptionGroup var chance: SeedOption
   @Option(help: "Where the databases are made and removed again; default: the temporary directory.")
   var dir: String?
   @OptionGroup var output: OutputOptions
@@ -93,11 +92,11 @@ struct ShardFanOutCommand: ParsableCommand {
     }
     progress.finish()
     let ranges = try FanOutExperiment.touched(
-      shards: 10, widths: [0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.5], seed: seed)
+      shards: 10, widths: [0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.5], seed: chance.seed)
     if output.json {
       return try JSON.print(
         Report(
-          engine: engine, seed: seed, requests: requests, delaySeconds: delay / 1e3,
+          engine: engine, seed: chance.seed, requests: requests, delaySeconds: delay / 1e3,
           stallSeconds: stall / 1e3, stallChance: stalls / 100, gathers: rows, ranges: ranges))
     }
     show(rows, ranges)
@@ -108,7 +107,7 @@ struct ShardFanOutCommand: ParsableCommand {
   ) throws -> Row {
     let setting = FanOutExperiment.Setting(
       shards: count, requests: requests, delay: UInt64(delay * 1e6), stall: UInt64(stall * 1e6),
-      stallChance: stalls / 100, seed: seed)
+      stallChance: stalls / 100, seed: chance.seed)
     let experiment = try FanOutExperiment(setting, records: records.value, valueBytes: 100) {
       (shard) throws(StorageError) in
       var options = EngineOptions(path: scratch.file("\(count)-s\(shard)"))
@@ -127,7 +126,7 @@ struct ShardFanOutCommand: ParsableCommand {
       concurrentP99Seconds: sorted[min(sorted.count - 1, sorted.count * 99 / 100)],
       stalledRequests: result.stalled,
       stalledShare: FanOutExperiment.stalledShare(
-        shards: count, chance: stalls / 100, draws: draws.value, seed: seed),
+        shards: count, chance: stalls / 100, draws: draws.value, seed: chance.seed),
       expectedShare: 1 - pow(1 - stalls / 100, Double(count)))
   }
 

@@ -29,8 +29,7 @@ struct ShardHotCommand: ParsableCommand {
   var keys = Quantity(200_000)
   @Option(help: "Requests to queue.")
   var requests = Quantity(200_000)
-  @Option(help: "Seed of keys, users and arrivals.")
-  var seed: UInt64 = 42
+  @OptionGroup var chance: SeedOption
   @OptionGroup var output: OutputOptions
 
   private struct Report: Encodable {
@@ -53,10 +52,10 @@ struct ShardHotCommand: ParsableCommand {
   }
 
   func run() throws {
-    let shards = HotShardExperiment(keys: keys.value, seed: seed)
-    let loads = HotLoadExperiment(requests: requests.value, seed: seed)
+    let shards = HotShardExperiment(keys: keys.value, seed: chance.seed)
+    let loads = HotLoadExperiment(requests: requests.value, seed: chance.seed)
     let report = Report(
-      keys: keys.value, requests: requests.value, seed: seed, shards: HotShardExperiment.shards,
+      keys: keys.value, requests: requests.value, seed: chance.seed, shards: HotShardExperiment.shards,
       monotone: try shards.monotone(), whale: try shards.whale(),
       capacity: try loads.capacities(), throttle: loads.throttles())
     if output.json { return try JSON.print(report) }

@@ -28,8 +28,7 @@ struct ShardResidencyCommand: ParsableCommand {
   var far = 150.0
   @Option(help: "Reads of each kind.")
   var reads = Quantity(100_000)
-  @Option(help: "Seed of the readers.")
-  var seed: UInt64 = 42
+  @OptionGroup var chance: SeedOption
   @OptionGroup var location: DatasetOptions
   @OptionGroup var output: OutputOptions
 
@@ -59,8 +58,8 @@ struct ShardResidencyCommand: ParsableCommand {
     let report = Report(
       data: data, keys: records.count,
       ruledKeys: records.filter { ruled.contains($0.country) }.count,
-      seed: seed, linkMilliseconds: [near, middle, far], placed: try experiment.placed(),
-      reads: try experiment.reads(reads.value, seed: seed))
+      seed: chance.seed, linkMilliseconds: [near, middle, far], placed: try experiment.placed(),
+      reads: try experiment.reads(reads.value, seed: chance.seed))
     if output.json { return try JSON.print(report) }
     Terminal.output("\(report.keys) keys of \(data), \(report.ruledKeys) of them under a rule\n\n")
     var placed = TextTable(

@@ -32,8 +32,7 @@ struct ShardBalanceCommand: ParsableCommand {
   var paper = false
   @Option(help: "Keys for jump, for each layout.")
   var keys = Quantity(5_000_000)
-  @Option(help: "Seed of the rings.")
-  var seed: UInt64 = 42
+  @OptionGroup var chance: SeedOption
   @OptionGroup var output: OutputOptions
 
   private struct Row: Encodable {
@@ -92,17 +91,17 @@ struct ShardBalanceCommand: ParsableCommand {
       // The fewer points the larger the spread: more rings for the same points in all.
       let layouts = paper ? min(20_000, rings * max(1, 1000 / number)) : rings
       let statistics = BucketStatistics(
-        ringsOf: shards, points: number, layouts: layouts, seed: seed)
+        ringsOf: shards, points: number, layouts: layouts, seed: chance.seed)
       let published = paper ? BucketStatistics.published.first { $0.points == number } : nil
       rows.append(row("ring", number, statistics, published))
     }
     if paper {
       let statistics = BucketStatistics(
-        jumpOf: shards, keys: keys.value, layouts: 1, seed: seed)
+        jumpOf: shards, keys: keys.value, layouts: 1, seed: chance.seed)
       rows.append(row("jump", nil, statistics, nil))
     }
     progress.finish()
-    if output.json { return try JSON.print(Report(seed: seed, rows: rows)) }
+    if output.json { return try JSON.print(Report(seed: chance.seed, rows: rows)) }
     show(rows)
   }
 

@@ -13,7 +13,7 @@
 ///
 /// After `close` every call throws `closed`. Close releases the directory's lock; snapshots
 /// and cursors still held keep memory but throw `closed`.
-public protocol StorageEngine: AnyObject, Sendable {
+public protocol StorageEngine: AnyObject, Sendable, KeyedStore {
   /// The engine's name in registries, on the command line and on disk: `btree`, `lsm`, …
   static var engineName: String { get }
 
@@ -97,7 +97,7 @@ public protocol StorageEngine: AnyObject, Sendable {
 }
 
 /// One moment of an engine. Release or `close` it: what it can see cannot be reclaimed.
-public protocol Snapshot: AnyObject, Sendable {
+public protocol Snapshot: AnyObject, Sendable, KeyedReading {
   func read(_ key: RawSpan, _ body: (RawSpan) -> Void) throws(StorageError) -> Bool
   func cursor(_ range: KeyRange) throws(StorageError) -> any Cursor
   /// Lets go. Later calls throw `closed`; calling it again does nothing.
@@ -197,34 +197,6 @@ extension Cursor {
 extension StorageEngine {
   public func cursor() throws(StorageError) -> any Cursor { try cursor(.all) }
 
-  /// An owned copy of the value, or nil.
-  public func get(_ key: [UInt8]) throws(StorageError) -> [UInt8]? {
-    var value: [UInt8]?
-    _ = try read(key.span.bytes) { span in value = span.withUnsafeBytes { [UInt8]($0) } }
-    return value
-  }
-
-  public func put(_ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
-    try put(key.span.bytes, value.span.bytes)
-  }
-
-  public func delete(_ key: [UInt8]) throws(StorageError) { try delete(key.span.bytes) }
-
-  public func deleteRange(from lower: [UInt8], to upper: [UInt8]) throws(StorageError) {
-    try deleteRange(from: lower.span.bytes, to: upper.span.bytes)
-  }
-
-  /// The text variants encode as UTF-8.
-  public func get(_ key: String) throws(StorageError) -> String? {
-    try get(Array(key.utf8)).map { String(decoding: $0, as: UTF8.self) }
-  }
-
-  public func put(_ key: String, _ value: String) throws(StorageError) {
-    try put(Array(key.utf8), Array(value.utf8))
-  }
-
-  public func delete(_ key: String) throws(StorageError) { try delete(Array(key.utf8)) }
-
   /// Calls `body` for each entry of `range` in order until it returns false.
   public func scan(
     _ range: KeyRange = .all, _ body: (RawSpan, RawSpan) -> Bool
@@ -242,10 +214,4 @@ extension StorageEngine {
 
 extension Snapshot {
   public func cursor() throws(StorageError) -> any Cursor { try cursor(.all) }
-
-  public func get(_ key: [UInt8]) throws(StorageError) -> [UInt8]? {
-    var value: [UInt8]?
-    _ = try read(key.span.bytes) { span in value = span.withUnsafeBytes { [UInt8]($0) } }
-    return value
-  }
 }

@@ -11,7 +11,7 @@
 /// cluster.
 ///
 /// After `close` every call throws `closed`.
-public final class Cluster: Sendable {
+public final class Cluster: KeyedStore, Sendable {
   /// How each shard is opened; `path` is the cluster's.
   public let options: EngineOptions
   let engine: EngineRegistry.Entry
@@ -249,26 +249,5 @@ public final class Cluster: Sendable {
     open = [:]
     lock.release()
     if let failure { throw failure }
-  }
-}
-
-// MARK: - Comfort
-
-extension Cluster {
-  /// An owned copy of the value, or nil.
-  public func get(_ key: [UInt8]) throws(StorageError) -> [UInt8]? {
-    var value: [UInt8]?
-    _ = try read(key.span.bytes) { span in value = span.withUnsafeBytes { [UInt8]($0) } }
-    return value
-  }
-
-  public func put(_ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
-    try put(key.span.bytes, value.span.bytes)
-  }
-
-  public func delete(_ key: [UInt8]) throws(StorageError) { try delete(key.span.bytes) }
-
-  public func deleteRange(from lower: [UInt8], to upper: [UInt8]) throws(StorageError) {
-    try deleteRange(from: lower.span.bytes, to: upper.span.bytes)
   }
 }

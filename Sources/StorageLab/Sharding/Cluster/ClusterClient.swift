@@ -59,7 +59,7 @@ extension Cluster {
 
 /// A client that routes by a map of its own and asks for the newer one when a shard refuses it. For one
 /// thread at a time.
-public final class ClusterClient {
+public final class ClusterClient: KeyedStore {
   private let cluster: Cluster
   public private(set) var route: ClusterRoute
   /// How often a shard refused the map that this client had.
@@ -109,16 +109,10 @@ public final class ClusterClient {
     }
   }
 
-  /// An owned copy of the value, or nil.
-  public func get(_ key: [UInt8]) throws(StorageError) -> [UInt8]? {
-    var value: [UInt8]?
-    _ = try read(key.span.bytes) { span in value = span.withUnsafeBytes { [UInt8]($0) } }
-    return value
+  /// As `Cluster.deleteRange`.
+  public func deleteRange(from lower: RawSpan, to upper: RawSpan) throws(StorageError) {
+    var batch = WriteBatch()
+    batch.deleteRange(from: lower, to: upper)
+    try write(batch)
   }
-
-  public func put(_ key: [UInt8], _ value: [UInt8]) throws(StorageError) {
-    try put(key.span.bytes, value.span.bytes)
-  }
-
-  public func delete(_ key: [UInt8]) throws(StorageError) { try delete(key.span.bytes) }
 }
