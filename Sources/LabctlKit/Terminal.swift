@@ -40,6 +40,27 @@ enum Terminal {
     text.count < columns ? text : text.prefix(max(1, columns - 2)) + "…"
   }
 
+  /// The text in lines that fit a terminal, all but the first indented; whole where there is none.
+  static func wrapped(_ text: String, indent: Int) -> String {
+    guard isOutputTerminal, text.count > columns else { return text }
+    var lines: [String] = []
+    var rest = Substring(text)
+    while rest.count + (lines.isEmpty ? 0 : indent) > columns {
+      let room = columns - (lines.isEmpty ? 0 : indent)
+      let end = rest.prefix(max(1, room)).lastIndex(of: " ")
+      // A word that is longer than a line breaks it.
+      guard let end,
+        end
+          > (lines.isEmpty
+            ? rest.index(rest.startIndex, offsetBy: min(indent, room - 1)) : rest.startIndex)
+      else { break }
+      lines.append(String(rest[..<end]))
+      rest = rest[end...].drop { $0 == " " }
+    }
+    lines.append(String(rest))
+    return lines.joined(separator: "\n" + String(repeating: " ", count: indent))
+  }
+
   static func output(_ text: String) { write(Array(text.utf8), to: STDOUT_FILENO) }
   static func output(_ bytes: [UInt8]) { write(bytes, to: STDOUT_FILENO) }
 

@@ -55,7 +55,8 @@ struct ShardHotCommand: ParsableCommand {
     let shards = HotShardExperiment(keys: keys.value, seed: chance.seed)
     let loads = HotLoadExperiment(requests: requests.value, seed: chance.seed)
     let report = Report(
-      keys: keys.value, requests: requests.value, seed: chance.seed, shards: HotShardExperiment.shards,
+      keys: keys.value, requests: requests.value, seed: chance.seed,
+      shards: HotShardExperiment.shards,
       monotone: try shards.monotone(), whale: try shards.whale(),
       capacity: try loads.capacities(), throttle: loads.throttles())
     if output.json { return try JSON.print(report) }

@@ -16,6 +16,7 @@ final class RebalanceView {
   }
 
   private let isQuiet: Bool
+  private var most = 1
 
   func show(_ sample: RebalanceRun.Sample, _ fresh: [RebalanceRun.Event]) {
     if isQuiet { return }
@@ -32,7 +33,8 @@ final class RebalanceView {
   func finish() { linesDrawn = 0 }
 
   private func draw(_ sample: RebalanceRun.Sample) {
-    let most = max(1, sample.keysOfShards.max() ?? 1)
+    // The scale stays: what drains gets shorter, and nothing else does.
+    most = max(most, sample.keysOfShards.max() ?? 1)
     let width = min(60, max(10, Terminal.columns - 22))
     let (full, empty) = Terminal.glyphs == .blocks ? ("█", "░") : ("#", ".")
     var lines: [String] = []
@@ -47,7 +49,9 @@ final class RebalanceView {
     }
     let left = sample.totalKeys - min(sample.totalKeys, sample.copiedKeys)
     var status = ": moved \(StorageLab.Quantity.grouped(Double(sample.copiedKeys)))"
-    if sample.totalKeys > 0 { status += ", remaining \(StorageLab.Quantity.grouped(Double(left)))" }
+    if sample.totalKeys > 0, sample.phase != "after" {
+      status += ", remaining \(StorageLab.Quantity.grouped(Double(left)))"
+    }
     if sample.bytesPerSecond > 0 { status += ", \(ByteSize.text(Int(sample.bytesPerSecond)))/s" }
     if let seconds = sample.secondsLeft { status += String(format: ", %.1f s left", seconds) }
     let plain = Terminal.clipped(sample.phase + status)

@@ -180,7 +180,8 @@ struct ShardRebalanceCommand: ParsableCommand {
     let result = report.result
     Terminal.output("\n")
     for (label, text) in RebalancePage.facts(result, report.copy) {
-      Terminal.output(label + String(repeating: " ", count: max(1, 22 - label.count)) + text + "\n")
+      let head = label + String(repeating: " ", count: max(1, 22 - label.count))
+      Terminal.output(Terminal.wrapped(head + text, indent: 22) + "\n")
     }
     var stages = TextTable(RebalancePage.stageColumns, alignRight: Set(1...5))
     for row in RebalancePage.stageRows(result) { stages.row(row) }
@@ -191,8 +192,9 @@ struct ShardRebalanceCommand: ParsableCommand {
     Terminal.output(
       "\n" + stages.text + "\n" + phases.text + "\n" + loads.text + "\n")
     Terminal.output(
-      "verdict: "
-        + Terminal.styled(RebalancePage.verdict(result), result.isSound ? .green : .red) + "\n")
+      Terminal.styled(
+        Terminal.wrapped("verdict: " + RebalancePage.verdict(result), indent: 9),
+        result.isSound ? .green : .red) + "\n")
     if let record { Terminal.output("replay: \(joinPath(record, "replay.html"))\n") }
   }
 }

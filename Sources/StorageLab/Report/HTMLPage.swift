@@ -61,6 +61,7 @@ enum HTMLPage {
     .charts { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
     .charts > svg { flex-basis: 34rem; max-width: 100%; }
     .charts > svg:only-child { max-width: 56rem; }
+    .charts > svg:nth-child(odd):last-child:not(:only-child) { flex-grow: 0; flex-basis: 38rem; }
     svg { flex: 1 1 24rem; max-width: 40rem; font: 12px system-ui, sans-serif; }
     svg text { fill: var(--ink); } svg .title { fill: var(--soft); }
     svg .label { text-anchor: end; } .whisker { stroke: var(--ink); stroke-width: 1.5; }
@@ -76,6 +77,7 @@ enum HTMLPage {
     th, td { text-align: right; padding: .2rem .6rem; border-bottom: 1px solid var(--line);
       white-space: nowrap; }
     th { color: var(--soft); font-weight: 500; }
-    th:first-child, td:first-child { text-align: left; }
+    th:first-child, td:first-child, .words th, .words td { text-align: left; }
+    .words td { white-space: normal; }
     """
 }

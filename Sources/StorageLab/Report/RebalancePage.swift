@@ -20,8 +20,10 @@ public enum RebalancePage {
     body += "<h2>Phase by phase</h2>\n" + HTMLPage.table(phaseColumns, phaseRows(result))
     body += "<h2>Load of the shards</h2>\n" + HTMLPage.table(loadColumns, loadRows(result))
     body += "<h2>Events</h2>\n"
+    body += "<div class=\"words\">\n"
     body += HTMLPage.table(
       ["second", "event"], result.events.map { [String(format: "%.3f", $0.seconds), $0.text] })
+    body += "</div>\n"
     return HTMLPage.document(title: "Rebalance: \(result.title)", body: body)
   }
 
@@ -63,7 +65,7 @@ public enum RebalancePage {
       ),
       (
         "compared",
-        "\(migration.comparison.keys) keys in \(migration.comparison.passes) passes, "
+        "\(migration.comparison.keys) keys, pass by pass (\(migration.comparison.passes)), "
           + "\(migration.comparison.differences) differences repaired"
       ),
       (
@@ -98,6 +100,9 @@ public enum RebalancePage {
     where !load.hotKeys.isEmpty {
       let keys = load.hotKeys.prefix(5).map { "\($0.key) \(percent($0.share)) on \($0.shard)" }
       facts.append(("hot keys \(label)", keys.joined(separator: ", ")))
+    }
+    for shard in result.loadAfter.shards {
+      if let advice = shard.advice { facts.append(("advice", "\(shard.shard): \(advice)")) }
     }
     return facts
   }
@@ -138,9 +143,8 @@ public enum RebalancePage {
         load.map { [percent($0.share), Quantity.times($0.overFair)] } ?? ["–", "–"]
       }
       let hot = zip(["before", "after"], loads).filter { $1?.isHot == true }.map(\.0)
-      let advice = loads.last.flatMap { $0?.advice }.map { ": " + $0 } ?? ""
       return [shard.description] + cells
-        + [hot.isEmpty ? "" : "hot " + hot.joined(separator: " and ") + advice]
+        + [hot.isEmpty ? "" : "hot " + hot.joined(separator: " and ")]
     }
   }
 
@@ -237,8 +241,8 @@ public enum RebalancePage {
       <noscript><p class="note">The replay needs scripts; the charts below show the same.</p></noscript>
       <p><button id="play" type="button">Play</button>
       <input id="time" type="range" min="0" max="\(max(0, film.frames.count - 1))" value="0" \
-      aria-label="moment" style="width: 60%"> <span id="now"></span></p>
-      <div id="bars" role="img" aria-label="keys of the shards at the chosen moment"></div>
+      aria-label="moment" style="width: 60%"><br><span id="now"></span></p>
+      <div id="bars" class="ch" style="font:inherit" role="img" aria-label="keys of the shards at the chosen moment"></div>
       <script>
       "use strict";
       const film = \(json);
@@ -250,7 +254,7 @@ public enum RebalancePage {
         const text = document.createElement("span"), label = document.createElement("span");
         row.style.cssText = "display:flex;gap:.6rem;align-items:center;margin:.2rem 0";
         label.textContent = name; label.style.width = "3rem";
-        bar.style.cssText = `height:1.2rem;background:var(--c${place % 8})`;
+        bar.style.cssText = `height:1.2rem;background:var(--c${place % 6})`;
         row.append(label, bar, text); bars.append(row);
         return { bar, text };
       });
@@ -261,8 +265,10 @@ public enum RebalancePage {
           rows[place].bar.style.width = 70 * Math.max(0, keys) / most + "%";
           rows[place].text.textContent = keys.toLocaleString("en");
         });
-        now.textContent = `${frame.t.toFixed(1)} s · ${frame.phase} · ${frame.moved} of `
-          + `${frame.total} moved · ${frame.rate}/s · p99 ${frame.p99.toFixed(2)} ms`;
+        const number = n => n.toLocaleString("en");
+        const moved = frame.total > 0 ? ` · ${number(frame.moved)} of ${number(frame.total)} moved` : "";
+        now.textContent = `${frame.t.toFixed(1)} s · ${frame.phase}${moved} · ${number(frame.rate)}/s`
+          + ` · p99 ${frame.p99.toFixed(2)} ms`;
       }
       let timer = null;
       function stop() { clearInterval(timer); timer = null; play.textContent = "Play"; }

@@ -121,11 +121,13 @@ extension Migration {
     var batch = WriteBatch()
     var visited = 0
     let limit = options.chunkBytes
+    // A deletion is short and yet as much work as a row: writers of the shard wait for a batch of them.
+    let batchLimit = max(1, limit / 8)
     let last = try ShardScan.visit(try engine.cursor(rest(item))) {
       (key, value) throws(StorageError) -> Bool in
       visited += key.count + value.count
       if isStray(key, value, item.shard) { key.withSpan { batch.delete($0) } }
-      return batch.byteCount < limit && visited < 8 * limit
+      return batch.byteCount < batchLimit && visited < 8 * limit
     }
     if !batch.isEmpty {
       try engine.write(batch)
