@@ -65,7 +65,8 @@ public enum RebalancePage {
       ),
       (
         "compared",
-        "\(migration.comparison.keys) keys, pass by pass (\(migration.comparison.passes)), "
+        "\(migration.comparison.keys) keys in \(migration.comparison.passes) "
+          + (migration.comparison.passes == 1 ? "pass, " : "passes, ")
           + "\(migration.comparison.differences) differences repaired"
       ),
       (

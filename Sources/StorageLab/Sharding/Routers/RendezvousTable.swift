@@ -19,20 +19,16 @@ struct RendezvousTable: Sendable {
   @inline(__always)
   func winner(_ hash: UInt64) -> Int {
     if isWeighted { return heaviest(hash, seeds.indices) { $0 } }
-    // Two at a time: what a comparison waits for is the one before, not the multiplication.
-    var (best, other) = (0, 0)
-    var (score, otherScore): (UInt64, UInt64) = (0, 0)
-    var index = 0
-    while index < seeds.count {
+    var best = 0
+    var score: UInt64 = 0
+    for index in seeds.indices {
       let drawn = Hash64.mix(hash ^ seeds[index], Hash64.secret1)
-      if drawn > score { (score, best) = (drawn, index) }
-      index += 1
-      if index == seeds.count { break }
-      let next = Hash64.mix(hash ^ seeds[index], Hash64.secret1)
-      if next > otherScore { (otherScore, other) = (next, index) }
-      index += 1
+      if drawn > score {
+        score = drawn
+        best = index
+      }
     }
-    return otherScore > score || otherScore == score && other < best ? other : best
+    return best
   }
 
   /// The place of the winner among those whose places `candidates` holds in `range`.
