@@ -52,7 +52,7 @@ struct ShardRebalanceCommand: ParsableCommand {
   var around = 2.0
   @Option(help: "Bytes of keys and values to copy a second, such as 8MiB.")
   var limit: ByteSize?
-  @Option(help: "Makes way while p99 is above so many times that before the move, such as 2.")
+  @Option(help: "Makes way while p99 is above so many times its worst before the move, such as 2.")
   var slowdown: Double?
   @Option(help: "How rows are copied: watermarked, or naive, which loses updates on purpose.")
   var backfill = MigrationOptions.Backfill.watermarked

@@ -15,7 +15,8 @@ public struct RebalanceRun: Sendable {
   public var secondsAround = 2.0
   public var secondsOfSample = 0.1
   public var bytesPerSecond: Double?
-  /// The foreground's p99 during the migration, as a multiple of that before, above which it makes way.
+  /// The foreground's p99 during the migration, as a multiple of that of the worst half second before,
+  /// above which it makes way.
   public var slowdown: Double?
   public var backfill = MigrationOptions.Backfill.watermarked
   public var chunkBytes = MigrationOptions().chunkBytes
@@ -211,6 +212,7 @@ public struct RebalanceRun: Sendable {
       try audit?.lookAtAll()
       watch.beginStage()
       try watch.watch(seconds: secondsAround, "before", told)
+      let worstP99 = watch.worstP99
       let before = watch.endStage()
       let loadBefore = LoadFigures(try cluster.load(), scenario.from)
       watch.beginStage()
@@ -224,7 +226,7 @@ public struct RebalanceRun: Sendable {
         decisions.append(decision.reason)
         watch.note(decision.reason)
         watch.resumeStage()
-        try move(cluster, to: decision.map, before, watch, audit, told)
+        try move(cluster, to: decision.map, worstP99, watch, audit, told)
         watch.pauseStage()
         try audit?.lookAtAll()
       }
@@ -259,9 +261,9 @@ public struct RebalanceRun: Sendable {
     }
   }
 
-  /// One change of the map, to its end.
+  /// One change of the map, to its end. `worstP99`: of half a second before it.
   private func move(
-    _ cluster: Cluster, to map: ShardMap, _ before: Stage, _ watch: RebalanceWatch,
+    _ cluster: Cluster, to map: ShardMap, _ worstP99: UInt64, _ watch: RebalanceWatch,
     _ audit: RebalanceAudit?, _ told: (Sample, [Event]) -> Void
   ) throws(StorageError) {
     var move = MigrationOptions()
@@ -269,7 +271,7 @@ public struct RebalanceRun: Sendable {
     move.backfill = backfill
     move.chunkBytes = chunkBytes
     if let slowdown {
-      move.latencyTarget = UInt64(Double(before.p99) * slowdown)
+      move.latencyTarget = UInt64(Double(worstP99) * slowdown)
       move.foregroundP99 = { [recent = watch.recentP99] in
         let value = recent.value.load(ordering: .relaxed)
         return value == 0 ? nil : value

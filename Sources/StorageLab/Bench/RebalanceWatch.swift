@@ -7,6 +7,8 @@ final class RebalanceWatch {
   }
 
   let recentP99 = RecentP99()
+  /// The highest that `recentP99` was in this stage.
+  private(set) var worstP99: UInt64 = 0
   let shards: [ShardID]
   private(set) var samples: [RebalanceRun.Sample] = []
   private(set) var events: [RebalanceRun.Event] = []
@@ -96,6 +98,7 @@ final class RebalanceWatch {
     stage = .none
     stageNanoseconds = 0
     stageBegan = nil
+    worstP99 = 0
     resumeStage()
   }
 
@@ -144,7 +147,9 @@ final class RebalanceWatch {
     if recent.count > RebalanceWatch.recentSamples { recent.removeFirst() }
     var together = LatencyWindow.Counts.none
     for counts in recent { together.add(counts) }
-    recentP99.value.store(together.percentile(0.99) ?? 0, ordering: .relaxed)
+    let p99 = together.percentile(0.99) ?? 0
+    recentP99.value.store(p99, ordering: .relaxed)
+    if stageBegan != nil { worstP99 = max(worstP99, p99) }
     countAdded()
     let progress = total
     var keys = initial

@@ -47,13 +47,18 @@ public struct ConcurrentCrashes: Sendable {
     public init() {}
   }
 
-  /// Tries `points` crashes, unless one loses something or `proceeds`, told after each life, is
-  /// false. Errors: `io` when there are no threads to be had, those of the engine's opening.
+  /// Tries `points` crashes at least, and each class, unless one loses something or `proceeds`, told
+  /// after each life, is false. Errors: `io` when there are no threads to be had, those of the
+  /// engine's opening.
   public func run(
     points: Int, proceeds: (Summary) -> Bool = { _ in true }
   ) throws(StorageError) -> Summary {
     var summary = Summary()
-    while summary.points < points && summary.problems.isEmpty {
+    func isEnough() -> Bool {
+      !summary.problems.isEmpty
+        || summary.points >= points && summary.databases >= durabilities.count
+    }
+    while !isEnough() {
       let durability = durabilities[summary.databases % max(1, durabilities.count)]
       summary.databases += 1
       var medium = MemoryFileSystem(keepsVersions: true)
@@ -62,9 +67,7 @@ public struct ConcurrentCrashes: Sendable {
         let world = ConcurrentCrashWorld(self, durability, medium, told, points: summary.points)
         let end = try world.live(life)
         summary.add(end, durability)
-        guard summary.problems.isEmpty, summary.points < points, proceeds(summary) else {
-          return summary
-        }
+        guard !isEnough(), proceeds(summary) else { return summary }
         guard let wreck = end.wreck else { break }
         (medium, told) = wreck
       }

@@ -462,17 +462,53 @@ import Testing
 
   @Test func theThrottleMakesWayForTheForeground() {
     var throttle = MigrationThrottle(bytesPerSecond: nil, latencyTarget: 1_000_000)
-    #expect(throttle.pause(after: 1000, now: 0, foregroundP99: 900_000) == 0)
+    var now: UInt64 = 0
+    func pause(_ foregroundP99: UInt64?) -> UInt64 {
+      now += MigrationThrottle.adjustmentInterval
+      return throttle.pause(after: 1000, now: now, foregroundP99: foregroundP99)
+    }
+    // From below: what the foreground bears is not known yet.
+    #expect(pause(2_000_000) == MigrationThrottle.firstBackOff)
     var last: UInt64 = 0
     for _ in 0..<20 {
-      let pause = throttle.pause(after: 1000, now: 0, foregroundP99: 2_000_000)
-      #expect(pause >= last)
-      last = pause
+      let next = pause(2_000_000)
+      #expect(next >= last)
+      last = next
     }
     #expect(last == MigrationThrottle.longestBackOff)
-    for _ in 0..<40 { last = throttle.pause(after: 1000, now: 0, foregroundP99: 500_000) }
+    // Near the target nothing changes, nor before half a second shows what a change did.
+    #expect(pause(900_000) == last)
+    now += 1000
+    #expect(throttle.pause(after: 1000, now: now, foregroundP99: 100_000) == last)
+    for _ in 0..<40 { last = pause(500_000) }
     #expect(last == 0)
-    #expect(throttle.pause(after: 1000, now: 0, foregroundP99: nil) == 0)
+    #expect(pause(nil) == 0)
+  }
+
+  /// A foreground whose p99 follows the copying of the last half second, in requests with no
+  /// wait between: the throttle must end near what it bears, and stay there.
+  @Test(arguments: [1.0, 8, 40]) func theThrottleSettles(_ bearable: Double) {
+    var throttle = MigrationThrottle(bytesPerSecond: nil, latencyTarget: 1_000_000)
+    let chunk = 64 << 10
+    var now: UInt64 = 0
+    var steps: [UInt64] = []
+    var missed = 0
+    var looks = 0
+    var bytes = 0
+    while now < 60_000_000_000 {
+      steps.append(now)
+      steps.removeAll { $0 + 500_000_000 < now }
+      let rate = Double(steps.count * chunk) * 2 / 1e6
+      let p99 = UInt64(400_000 + 600_000 * rate / bearable)
+      if now > 20_000_000_000 {
+        looks += 1
+        bytes += chunk
+        if p99 > 1_000_000 { missed += 1 }
+      }
+      now += 700_000 + throttle.pause(after: chunk, now: now, foregroundP99: p99)
+    }
+    let rate = Double(bytes) / 40 / 1e6
+    #expect(rate > 0.5 * bearable && missed == 0, "\(rate), \(missed) of \(looks) missed")
   }
 }
 

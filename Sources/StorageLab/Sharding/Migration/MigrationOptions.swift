@@ -155,20 +155,28 @@ struct MigrationThrottle: Sendable {
   private static let burstSeconds = 0.05
   static let shortestBackOff: UInt64 = 1_000_000
   static let longestBackOff: UInt64 = 500_000_000
+  /// How long a pause begins with: what the foreground bears is found from below.
+  static let firstBackOff: UInt64 = 32_000_000
+  /// A pause must show in the foreground's p99, which is that of half a second, before it is changed
+  /// again: else it swings.
+  static let adjustmentInterval: UInt64 = 500_000_000
+  /// Goes faster only while p99 is below this share of the target.
+  private static let comfort = 0.75
 
   /// When the bucket was last looked at, and what was in it.
   private var last: UInt64?
   private var tokens = 0.0
-  /// What is waited for latency's sake, at present.
-  private(set) var backOff: UInt64 = 0
+  /// What is waited for latency's sake, at present, and since when.
+  private(set) var backOff: UInt64
+  private var adjusted: UInt64?
 
   init(bytesPerSecond: Double?, latencyTarget: UInt64?) {
     self.bytesPerSecond = bytesPerSecond
     self.latencyTarget = latencyTarget
+    backOff = latencyTarget == nil ? 0 : MigrationThrottle.firstBackOff
   }
 
-  /// Nanoseconds to wait after `bytes` were copied. Doubles while the target is missed, and comes down
-  /// by a quarter a time while it is met.
+  /// Nanoseconds to wait after `bytes` were copied.
   mutating func pause(after bytes: Int, now: UInt64, foregroundP99: UInt64?) -> UInt64 {
     var wait: UInt64 = 0
     if let bytesPerSecond, bytesPerSecond > 0 {
@@ -178,15 +186,24 @@ struct MigrationThrottle: Sendable {
       last = now
       if tokens < 0 { wait = UInt64(min(-tokens / bytesPerSecond, 3600) * 1e9) }
     }
-    if let latencyTarget, let foregroundP99 {
-      if foregroundP99 > latencyTarget {
-        backOff = min(
-          max(2 * backOff, MigrationThrottle.shortestBackOff), MigrationThrottle.longestBackOff)
-      } else {
-        backOff -= backOff / 4
-        if backOff < MigrationThrottle.shortestBackOff { backOff = 0 }
-      }
-    }
+    // Without requests there is nothing to make way for.
+    adjust(foregroundP99 ?? 0, now)
     return max(wait, backOff)
+  }
+
+  /// Doubles the pause while the target is missed, and takes a fifth off it while it is met with ease.
+  private mutating func adjust(_ foregroundP99: UInt64, _ now: UInt64) {
+    guard let latencyTarget else { return }
+    let since = adjusted ?? now
+    adjusted = since
+    guard now &- since >= MigrationThrottle.adjustmentInterval else { return }
+    adjusted = now
+    if foregroundP99 > latencyTarget {
+      backOff = min(
+        max(2 * backOff, MigrationThrottle.shortestBackOff), MigrationThrottle.longestBackOff)
+    } else if Double(foregroundP99) < MigrationThrottle.comfort * Double(latencyTarget) {
+      backOff -= backOff / 5
+      if backOff < MigrationThrottle.shortestBackOff { backOff = 0 }
+    }
   }
 }

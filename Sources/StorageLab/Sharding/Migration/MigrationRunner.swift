@@ -1,7 +1,7 @@
 import Synchronization
 
 /// A thread that moves: takes one step after another, with the throttle's pauses between, until the
-/// migration is over, fails or is told to stop.
+/// migration is over, fails or is told to stop. Others go first where processors are scarce.
 public final class MigrationRunner: @unchecked Sendable {
   private final class Work: Sendable {
     let isStopping = Atomic<Bool>(false)
@@ -19,7 +19,7 @@ public final class MigrationRunner: @unchecked Sendable {
     _ cluster: Cluster,
     afterEachStep: @escaping @Sendable () throws(StorageError) -> Void = {}
   ) throws(StorageError) {
-    thread = try LabThread(name: "migration") { [work] in
+    thread = try LabThread(name: "migration", isYielding: true) { [work] in
       MigrationRunner.run(cluster, work, afterEachStep)
     }
   }
