@@ -4,7 +4,7 @@ import Testing
 
 /// The examples are compiled and run as their readers do: against the header and the library that was
 /// built beside the tests.
-@Suite struct ExampleTests {
+@Suite(.disabled(if: isSanitized, "others' programs link no sanitizer")) struct ExampleTests {
   private static let root = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
   /// Where the tests' products lie.

@@ -3,7 +3,7 @@ import Subprocess
 import Testing
 
 /// `Scripts/install`, which `make install` ends with, on what was built beside the tests.
-@Suite struct InstallTests {
+@Suite(.disabled(if: isSanitized, "others' programs link no sanitizer")) struct InstallTests {
   private static let root = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
   private static let products = URL(fileURLWithPath: ProcessInfo.processInfo.arguments[0])

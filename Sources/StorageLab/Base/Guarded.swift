@@ -26,6 +26,14 @@ import Synchronization
       defer { lock.unlock() }
       return try body(&value.pointee)
     }
+
+    public borrowing func withLockIfAvailable<R: ~Copyable, E: Error>(
+      _ body: (inout sending Value) throws(E) -> sending R
+    ) throws(E) -> sending R? {
+      guard lock.tryLock() else { return nil }
+      defer { lock.unlock() }
+      return try body(&value.pointee)
+    }
   }
 #else
   public typealias Guarded<Value: ~Copyable> = Mutex<Value>

@@ -49,7 +49,7 @@ public final class ShardLoad: @unchecked Sendable {
 
   private let lanes: Int
   private let counters: UnsafeMutablePointer<Atomic<UInt64>>
-  private let samples: Mutex<Samples>
+  private let samples: Guarded<Samples>
   private let sampleMask: UInt64
 
   public static let sampleEveryByDefault = 16
@@ -69,7 +69,7 @@ public final class ShardLoad: @unchecked Sendable {
     for index in 0..<self.lanes * ShardLoad.laneStride {
       (counters + index).initialize(to: Atomic(0))
     }
-    samples = Mutex(
+    samples = Guarded(
       Samples(sketch: SpaceSaving(capacity: hotKeys), keys: KeySample(capacity: keys, seed: seed)))
   }
 
