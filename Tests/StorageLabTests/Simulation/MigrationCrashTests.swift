@@ -14,6 +14,19 @@ import Testing
     MigrationExplorer(try ClusterRunner(engine.entry), seed: seed)
   }
 
+  /// A process was killed between the removal of a shard's directory and the sync behind it; the next
+  /// one found nothing to remove, and said in the cluster's file that it was done.
+  @Test func aShardThatIsGoneStaysGone() throws {
+    let medium = MemoryFileSystem()
+    try medium.createDirectory("/cluster/shards/s2")
+    for directory in ["/cluster/shards", "/cluster", "/"] { try medium.syncDirectory(directory) }
+    try medium.removeDirectory("/cluster/shards/s2")
+    try Cluster.removeTree("/cluster/shards/s2", medium)
+    let later = medium.crash(.loseEverythingUnsynced)
+    #expect(try later.exists("/cluster/shards"))
+    #expect(try !later.exists("/cluster/shards/s2"))
+  }
+
   @Test(arguments: ClusterTest.engines)
   func nothingIsLostDoubledOrLeftBehind(_ engine: TestEngine) throws {
     let wanted = Self.points / ClusterTest.engines.count

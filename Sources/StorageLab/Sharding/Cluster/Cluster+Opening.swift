@@ -179,9 +179,14 @@ extension Cluster {
     }
   }
 
-  /// Removes a directory with all that is in it; no error when it is not there.
+  /// Removes a directory with all that is in it, for good. One that is not there may be gone by a
+  /// process that was killed before that was durable.
   static func removeTree(_ path: String, _ fileSystem: any FileSystem) throws(StorageError) {
-    guard try fileSystem.exists(path) else { return }
+    let parent = parentDirectory(path)
+    guard try fileSystem.exists(path) else {
+      if try fileSystem.exists(parent) { try fileSystem.syncDirectory(parent) }
+      return
+    }
     for name in try fileSystem.list(path) {
       let entry = joinPath(path, name)
       do throws(StorageError) { try fileSystem.remove(entry) } catch {
@@ -190,6 +195,6 @@ extension Cluster {
       }
     }
     try fileSystem.removeDirectory(path)
-    try fileSystem.syncDirectory(parentDirectory(path))
+    try fileSystem.syncDirectory(parent)
   }
 }
